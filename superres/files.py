@@ -1,0 +1,62 @@
+"""Pictures from and to files: whole or not at all."""
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+
+def read_image(path):
+    """A picture file as RGB uint8 (h, w, 3), or RGBA (h, w, 4) where it has transparency, turned as its EXIF data says.
+
+    Raises FileNotFoundError, or ValueError where the file is empty, cut short or no picture.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such picture file")
+    try:
+        with Image.open(path) as picture:
+            picture = ImageOps.exif_transpose(picture)
+            return np.array(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{path}: not a picture (or an empty file): expected PNG, JPEG, WebP, GIF or the like") from error
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: the picture is damaged or cut short: {error}") from error
+
+
+def save_image(path, image):
+    """Write a uint8 picture, (h, w), (h, w, 3) or (h, w, 4), in the format of the path's suffix. JPEG at quality 95.
+
+    Raises ValueError for a suffix that is no picture format, or a format that cannot hold the picture.
+    """
+    path = Path(path)
+    format = Image.registered_extensions().get(path.suffix.lower())
+    if format not in Image.SAVE:
+        raise ValueError(f"{path}: cannot write pictures of type {path.suffix!r}: expected .png, .jpg, .webp or the like")
+    with replacing(path) as file:
+        try:
+            Image.fromarray(image).save(file, format, quality=95)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path}: {format} cannot hold this picture of shape {image.shape}: {error}") from error
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """A binary file that takes the place of ``path`` when the block ends, and leaves nothing behind when it fails."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: no such folder to write to: {path.parent}")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        # mkstemp's mode is private; give the file what an ordinary new file has.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

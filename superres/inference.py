@@ -1,0 +1,144 @@
+"""A picture of any size and kind through a network: tiles, precision, grey and alpha."""
+
+import functools
+import weakref
+
+import cv2
+import numpy as np
+import tensorflow as tf
+from tqdm.auto import tqdm
+
+from superres.network import SCALE, fuse
+
+# Low-resolution pixels to each side that an output pixel depends on. Features: 9x9 head, two 3x3 convolutions in each
+# of 16 blocks, 3x3 trunk. Reconstruction: 3x3, then at twice the resolution 3x3 and 5x5.
+FEATURES_REACH = 4 + 2 * 16 + 1
+RECONSTRUCTION_REACH = 3
+SRCNN_REACH = 4 + 2 + 2
+
+# Features need about 1 KB a pixel, reconstruction 12 KB, hence its smaller tiles.
+FEATURES_TILE, RECONSTRUCTION_TILE, SRCNN_TILE = 1024, 128, 512
+
+
+class Upscaler:
+    """A generator made ready to run: fused, traced once for all sizes, in memory that does not grow with the picture.
+
+    Its weights are those the model has now; training the model further does not change it.
+
+    model: a ``network.generator``.  dtype: "float32", or "bfloat16", which is faster on processors with AMX.
+    """
+
+    def __init__(self, model, dtype="float32"):
+        self.features, self.reconstruction = (traced(part) for part in fuse(model, dtype))
+
+    def __call__(self, image, tile=FEATURES_TILE, progress=False):
+        """RGB uint8 (h, w, 3) to uint8 (4h, 4w, 3), the same at every tile size (in LR pixels) but for rounding."""
+        return tiled(self.upscale, image, SCALE, FEATURES_REACH + RECONSTRUCTION_REACH, tile, progress)
+
+    def upscale(self, patch):
+        features = self.features(patch[None].astype(np.float32))[0]
+        return tiled(self.reconstruct, features, SCALE, RECONSTRUCTION_REACH, RECONSTRUCTION_TILE)
+
+    def reconstruct(self, features):
+        return to_uint8(self.reconstruction(features[None])[0])
+
+
+class Refiner:
+    """An SRCNN made ready to run: enlarges by bicubic interpolation, then refines."""
+
+    def __init__(self, model, dtype="float32"):
+        self.model = traced(model)
+
+    def __call__(self, image, tile=SRCNN_TILE, progress=False):
+        """RGB uint8 (h, w, 3) to uint8 (4h, 4w, 3)."""
+        enlarged = cv2.resize(image, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
+        return tiled(self.refine, enlarged, 1, SRCNN_REACH, tile, progress)
+
+    def refine(self, patch):
+        return to_uint8(self.model(patch[None].astype(np.float32))[0])
+
+
+_ready = weakref.WeakKeyDictionary()
+
+
+def ready(model, dtype="float32"):
+    """The callable that runs this Keras model, made on first use."""
+    by_dtype = _ready.setdefault(model, {})
+    if dtype not in by_dtype:
+        runner = Upscaler if "head" in (layer.name for layer in model.layers) else Refiner
+        by_dtype[dtype] = runner(model, dtype)
+    return by_dtype[dtype]
+
+
+def traced(model):
+    """The model as one graph that serves every batch, height and width."""
+    signature = tf.TensorSpec((None, None, None, model.input_shape[-1]), model.inputs[0].dtype)
+    return tf.function(functools.partial(model, training=False), input_signature=[signature], autograph=False)
+
+
+def to_uint8(rgb):
+    return tf.cast(tf.round(tf.clip_by_value(tf.cast(rgb, tf.float32), 0, 255)), tf.uint8).numpy()
+
+
+def tiled(function, x, scale, reach, tile, progress=False):
+    """``function`` over (h, w, c), tile by tile, each with ``reach`` pixels of surroundings: uint8 (h*scale, w*scale, 3).
+
+    The tiles are even in size, so that none is a sliver that is all surroundings.
+    """
+    height, width = x.shape[:2]
+    result = np.empty((height * scale, width * scale, 3), np.uint8)
+    tiles = [(rows, columns) for rows in spans(height, tile) for columns in spans(width, tile)]
+    for (top, bottom), (left, right) in tqdm(tiles, unit="tile", disable=not progress or len(tiles) == 1):
+        y, x0 = max(top - reach, 0), max(left - reach, 0)
+        patch = function(x[y : bottom + reach, x0 : right + reach])
+        inner = patch[(top - y) * scale : (bottom - y) * scale, (left - x0) * scale : (right - x0) * scale]
+        result[top * scale : bottom * scale, left * scale : right * scale] = inner
+    return result
+
+
+def spans(length, most):
+    """Cut [0, length) into the fewest spans of at most ``most``, even in length."""
+    cuts = np.linspace(0, length, -(-length // most) + 1).round().astype(int)
+    return list(zip(cuts[:-1], cuts[1:], strict=True))
+
+
+def upscale(image, model, dtype="float32", progress=False):
+    """A picture through a model, whatever its kind: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), uint8, to the same x4.
+
+    Alpha is enlarged by bicubic interpolation. Raises ValueError for any other array.
+    """
+    check(image)
+    run = functools.partial(ready(model, dtype), progress=progress)
+    if image.ndim == 2:
+        return cv2.cvtColor(run(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)), cv2.COLOR_RGB2GRAY)
+    if image.shape[2] == 3:
+        return run(image)
+    alpha = cv2.resize(image[..., 3], None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
+    return np.dstack([run(cover_hidden(image)), alpha])
+
+
+def check(image):
+    """Raise ValueError unless the picture is grey, RGB or RGBA, uint8, and not empty."""
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"expected a picture as a NumPy array, got {type(image).__name__}")
+    kind = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
+    if image.dtype != np.uint8 or not kind or not image.size:
+        raise ValueError(
+            f"expected a uint8 picture of shape (h, w), (h, w, 3) or (h, w, 4), got {image.dtype} of shape {image.shape}"
+        )
+
+
+def cover_hidden(rgba):
+    """The colours of an RGBA picture, where it is fully transparent those of the nearest visible pixel.
+
+    What lies hidden there, often black, would otherwise show as a fringe along the edge.
+    """
+    rgb, hidden = rgba[..., :3], rgba[..., 3] == 0
+    if hidden.all() or not hidden.any():
+        return np.ascontiguousarray(rgb)
+    _, nearest = cv2.distanceTransformWithLabels(
+        hidden.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    colours = np.zeros((nearest.max() + 1, 3), np.uint8)
+    colours[nearest[~hidden]] = rgb[~hidden]
+    return colours[nearest]
