@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import io
 import os
 import re
 import zipfile
@@ -10,7 +11,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
 from superres import network
 
@@ -19,7 +26,6 @@ BUNDLED = ("srgan", "srresnet", "srcnn")
 EXPECTED = f"expected one of {', '.join(BUNDLED)}, srgan:ALPHA, a weights file, or hf://OWNER/REPO/FILE[@REVISION]"
 
 
-@functools.lru_cache
 def load_generator(source="srgan"):
     """The Keras model that ``source`` names, loaded once: RGB in [0, 255], (b, h, w, 3), to (b, 4h, 4w, 3).
 
@@ -28,55 +34,64 @@ def load_generator(source="srgan"):
         "srgan:ALPHA"                 ALPHA in [0, 1] between SRResNet (0) and SRGAN (1): network interpolation
                                       (Wang et al. 2018, ESRGAN, section 3.4)
         a path                        a ``.keras`` or ``.weights.h5`` file of this project, or a Keras 2 ``.h5`` of
-                                      the course (weights or whole model, batch normalisation included)
+                                      the course (weights or whole model, batch normalisation included); loaded anew
+                                      once the file changes
         "hf://OWNER/REPO/FILE[@REVISION]"  such a file on the Hugging Face Hub, by way of its local cache
 
     The network is recognised by the arrays the file holds; nothing else in the file is read, let alone executed.
     SRCNN's model, unlike the others, takes the picture already enlarged and keeps its size.
 
     Raises ValueError (unknown name, not weights, damaged, another network), FileNotFoundError (no such file,
-    repository or revision), ConnectionError (the hub does not answer and its cache holds no copy).
+    repository or revision), ConnectionError (the hub does not deliver and its cache holds no copy).
     """
     source = os.fspath(source)
-    if source in BUNDLED:
-        return build(read_arrays(verify(bundled(source))), source)
+    file = os.stat(source) if os.path.isfile(source) else None
+    return load(source, file and (file.st_ino, file.st_mtime_ns, file.st_size))
+
+
+@functools.lru_cache(maxsize=8)
+def load(source, version):
     if source.startswith("srgan:"):
-        return interpolate(source)
+        return build(interpolated(source), source)
+    return build(read_arrays(locate(source), source), source)
+
+
+def locate(source):
+    """The local path of the file that ``source`` names, verified or downloaded where need be."""
+    if source in BUNDLED:
+        return bundled(source)
     if source.startswith("hf://"):
-        return build(read_arrays(download(source), source), source)
-    if not Path(source).is_file():
-        if re.fullmatch(r"[\w:.-]*", source) and not Path(source).suffix:
+        return download(source)
+    path = Path(source)
+    if path.is_dir():
+        raise ValueError(f"{source}: a folder, not a weights file")
+    if not path.is_file():
+        if source == path.stem:
             raise ValueError(f"unknown weights {source!r}: {EXPECTED}")
         raise FileNotFoundError(f"{source}: no such weights file")
-    return build(read_arrays(source), source)
-
-
-def bundled(name):
-    return FOLDER / f"{name}_x4.keras"
-
-
-def verify(path):
-    """The path, once its content matches the sum that ``weights/SHA256SUMS`` (``sha256sum -c``) has for it."""
-    sums = dict(reversed(line.split()) for line in (FOLDER / "SHA256SUMS").read_text().splitlines())
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: the bundled weights are missing; restore them with git checkout")
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != sums[path.name]:
-        raise ValueError(f"{path}: SHA-256 is {found}, expected {sums[path.name]}; restore it with git checkout")
     return path
 
 
-def interpolate(source):
+def bundled(name):
+    """The path of a file under ``weights/``, once its content matches ``weights/SHA256SUMS`` (``sha256sum -c``)."""
+    path = FOLDER / f"{name}_x4.keras"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: the bundled weights are missing; restore them with git checkout")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if f"{found}  {path.name}" not in (FOLDER / "SHA256SUMS").read_text().splitlines():
+        raise ValueError(f"{path}: SHA-256 {found} is not the one in SHA256SUMS; restore the file with git checkout")
+    return path
+
+
+def interpolated(source):
     try:
         alpha = float(source.removeprefix("srgan:"))
     except ValueError:
         alpha = np.nan
     if not 0 <= alpha <= 1:
         raise ValueError(f"weights {source!r}: expected srgan:ALPHA with ALPHA between 0 (SRResNet) and 1 (SRGAN)")
-    ends = (load_generator(name).get_weights() for name in ("srresnet", "srgan"))
-    model = network.generator()
-    model.set_weights([(1 - alpha) * start + alpha * end for start, end in zip(*ends, strict=True)])
-    return model
+    ends = (read_arrays(bundled(name), source) for name in ("srresnet", "srgan"))
+    return [[(1 - alpha) * a + alpha * b for a, b in zip(*pair, strict=True)] for pair in zip(*ends, strict=True)]
 
 
 def download(source):
@@ -87,67 +102,80 @@ def download(source):
     repository, file, revision = match.groups()
     try:
         return hf_hub_download(repository, file, revision=revision)
-    except LocalEntryNotFoundError as error:
-        raise ConnectionError(f"{source}: the hub does not answer and its cache holds no copy") from error
     except HFValidationError as error:
         raise ValueError(f"{source}: {error}") from error
-    except HfHubHTTPError as error:
-        raise FileNotFoundError(f"{source}: the hub has no such file: {str(error).splitlines()[0]}") from error
+    except RepositoryNotFoundError as error:
+        raise FileNotFoundError(f"{source}: the hub has no repository {repository}, or keeps it private") from error
+    except RevisionNotFoundError as error:
+        raise FileNotFoundError(f"{source}: {repository} on the hub has no revision {revision}") from error
+    # LocalEntryNotFoundError, an EntryNotFoundError, says that the hub could not be asked.
+    except LocalEntryNotFoundError as error:
+        raise ConnectionError(f"{source}: the hub does not answer and its cache holds no copy") from error
+    except EntryNotFoundError as error:
+        raise FileNotFoundError(f"{source}: {repository} on the hub has no file {file}") from error
+    # A broken transfer: an error of requests or httpx, whichever this version of huggingface_hub is built on.
+    except Exception as error:
+        raise ConnectionError(f"{source}: the download failed: {error}") from error
 
 
-def read_arrays(path, source=None):
+def read_arrays(path, source):
     """Arrays of every layer that has any, [[kernel, bias], [slopes], ...], from a Keras 3 or Keras 2 weights file.
 
     Layers of one class are in the network's order; across classes only Keras 2 files keep it.
     """
-    source = source or path
     try:
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive, archive.open("model.weights.h5") as member:
-                return arrays_of(h5py.File(member))
+            # Read whole, for only then does zipfile compare the checksum.
+            with zipfile.ZipFile(path) as archive:
+                path = io.BytesIO(archive.read("model.weights.h5"))
         with h5py.File(path) as file:
             return arrays_of(file)
-    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+    # h5py and zipfile meet damage with nearly every class of error.
+    except Exception as error:
         raise ValueError(
             f"{source}: not a weights file, or a damaged one ({error}): expected .keras, .weights.h5 or Keras 2 .h5"
         ) from error
 
 
 def arrays_of(file):
-    file = file.get("model_weights", file)
-    if "layer_names" in file.attrs:
-        groups = [file[name] for name in file.attrs["layer_names"]]
-        layers = [[group[name][()] for name in group.attrs["weight_names"]] for group in groups]
+    weights = file.get("model_weights", file)
+    if "layer_names" in weights.attrs:
+        groups = [weights[name] for name in weights.attrs["layer_names"]]
+        layers = [[group[name] for name in group.attrs["weight_names"]] for group in groups]
     else:
         def order(name):
             return int((re.search(r"_(\d+)$", name) or "_0")[1])
 
-        groups = [file["layers"][name]["vars"] for name in sorted(file["layers"], key=order)]
-        layers = [[group[str(i)][()] for i in range(len(group))] for group in groups]
-    return [arrays for arrays in layers if arrays]
+        groups = [weights["layers"][name]["vars"] for name in sorted(weights["layers"], key=order)]
+        layers = [[group[str(i)] for i in range(len(group))] for group in groups]
+    for dataset in sum(layers, []):
+        # HDF5 can point at any other file of the user's.
+        if dataset.file != file or dataset.external or dataset.is_virtual:
+            raise ValueError(f"{dataset.name} lies in another file")
+    return [[np.asarray(dataset, np.float32) for dataset in layer] for layer in layers if layer]
 
 
 def build(layers, source):
     """The network that holds these arrays, with them in it."""
-    convolutions = [arrays for arrays in layers if arrays[0].ndim == 4]
-    norms = [arrays for arrays in layers if len(arrays) == 4]
-    slopes = [arrays for arrays in layers if len(arrays) == 1]
-    if len(convolutions) == 3:
-        model = network.srcnn([kernel.shape[-1] for kernel, _ in convolutions[:2]])
-    else:
-        # The course's files, batch-normalised as the paper has it, also end in the paper's tanh.
-        model = network.generator(batch_norm=bool(norms), tanh=bool(norms))
-    remaining = {"Conv2D": iter(convolutions), "BatchNormalization": iter(norms), "PReLU": iter(slopes)}
+    kernels = [arrays[0] for arrays in layers if arrays[0].ndim == 4]
+    filters = [kernel.shape[-1] for kernel in kernels]
+    norms = any(len(arrays) == 4 for arrays in layers)
     try:
-        for layer in model.layers:
-            if layer.weights:
-                layer.set_weights(next(remaining[type(layer).__name__]))
-        if any(next(rest, None) for rest in remaining.values()):
-            raise ValueError("it holds more layers")
-    except (ValueError, StopIteration) as error:
-        shapes = ", ".join("x".join(map(str, kernel.shape)) for kernel, *_ in convolutions[:3])
+        if not kernels or kernels[0].shape[:3] != (9, 9, 3):
+            raise ValueError("both networks begin with a 9x9 convolution of RGB")
+        if len(kernels) == 3:
+            model = network.srcnn(filters[:2])
+        else:
+            # The course's files, batch-normalised as the paper has it, also end in the paper's tanh.
+            model = network.generator((len(kernels) - 5) // 2, filters[0], batch_norm=norms, tanh=norms)
+        targets = [layer for layer in model.layers if layer.weights]
+        # The number of arrays tells the class, and sorting by it keeps the order within each.
+        for layer, arrays in zip(sorted(targets, key=lambda x: len(x.weights)), sorted(layers, key=len), strict=True):
+            layer.set_weights(arrays)
+    except ValueError as error:
+        shapes = ", ".join("x".join(map(str, kernel.shape)) for kernel in kernels[:3])
         raise ValueError(
-            f"{source}: the weights of another network ({len(convolutions)} convolutions: {shapes}, ...): expected "
-            "an SRGAN generator (37 convolutions, 16 residual blocks of 64 channels) or an SRCNN 9-5-5"
+            f"{source}: the weights of another network ({len(kernels)} convolutions: {shapes}, ...): expected an "
+            "SRGAN generator (16 residual blocks of 64 channels: 37 convolutions) or an SRCNN 9-5-5"
         ) from error
     return model

@@ -1,0 +1,50 @@
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+import superres  # noqa: E402, F401  (quietens TensorFlow before anything else imports it)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def randomise(model, seed=0):
+    """Random weights of a size that keeps signals in range, biases, slopes and batch statistics included."""
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        for variable in layer.weights:
+            fan_in = np.prod(variable.shape[:-1]) if len(variable.shape) == 4 else 1
+            low, high = (0.5, 1.5) if "variance" in variable.path or "gamma" in variable.path else (-0.3, 0.6)
+            scale = 0.8 / np.sqrt(fan_in)
+            values = rng.normal(0, scale, variable.shape) if fan_in > 1 else rng.uniform(low, high, variable.shape)
+            variable.assign(values)
+    return model
+
+
+def plain(model, image):
+    """The plain Keras graph's picture, clipped and rounded, as the course does it."""
+    return np.clip(model(image[None], training=False)[0], 0, 255).round().astype(np.uint8)
+
+
+def difference(a, b):
+    """Largest and mean difference in grey levels of two uint8 pictures of one shape."""
+    assert a.shape == b.shape and a.dtype == b.dtype == np.uint8
+    gap = np.abs(a.astype(int) - b)
+    return gap.max(), gap.mean()
+
+
+@pytest.fixture(scope="session")
+def photo():
+    """A real low-resolution picture, odd in size."""
+    from superres.files import read_image
+
+    return read_image(ROOT / "images" / "dogs_lr.jpg")[40:89, 50:107].copy()

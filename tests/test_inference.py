@@ -1,0 +1,125 @@
+"""Pictures of every size and kind through a network: tiles without seams, grey, alpha, precision."""
+
+import gc
+import weakref
+
+import cv2
+import numpy as np
+import pytest
+from conftest import difference, plain, randomise
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from superres import inference
+from superres.inference import Refiner, Upscaler, cover_hidden, ready, spans, tiled, upscale
+from superres.network import SCALE, generator, srcnn
+
+BLOCKS = 16
+SMALL = randomise(generator(blocks=BLOCKS, channels=4))
+UPSCALER = Upscaler(SMALL)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(7, 70), st.integers(0, 9))
+def test_tiles_equal_the_whole_picture(height, width, tile, seed):
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    most, mean = difference(UPSCALER(image, tile=tile), plain(SMALL, image))
+    assert most <= 1 and mean < 0.01
+
+
+def test_small_reconstruction_tiles_equal_the_whole_picture(rng, monkeypatch):
+    image = rng.integers(0, 256, (40, 30, 3), np.uint8)
+    monkeypatch.setattr(inference, "RECONSTRUCTION_TILE", 5)
+    assert difference(UPSCALER(image), plain(SMALL, image))[0] <= 1
+
+
+def test_reach_is_the_receptive_field():
+    """With positive weights nothing cancels: what one pixel changes is all that depends on it."""
+    model = generator(blocks=BLOCKS, channels=2)
+    model.set_weights([np.full(w.shape, float(w.ndim > 1)) / np.prod(w.shape[:3]) for w in model.get_weights()])
+    reach = inference.FEATURES_REACH + inference.RECONSTRUCTION_REACH
+    dot = np.zeros((1, 1, 2 * reach + 5, 3), "float32")
+    dot[0, 0, reach + 2] = 1e30
+    columns = np.flatnonzero(np.any(model(dot)[0], (0, 2))) // SCALE
+    assert (reach + 2 - columns.min(), columns.max() - reach - 2) == (reach, reach)
+
+
+@given(st.integers(1, 5000), st.integers(1, 1200))
+def test_spans_cover_evenly(length, most):
+    cut = spans(length, most)
+    sizes = [stop - start for start, stop in cut]
+    assert [start for start, _ in cut[1:]] == [stop for _, stop in cut[:-1]]
+    assert (cut[0][0], cut[-1][1]) == (0, length)
+    assert max(sizes) <= most and max(sizes) - min(sizes) <= 1 and len(cut) == -(-length // most)
+
+
+def test_tiled_gives_each_tile_its_surroundings(rng):
+    image = rng.integers(0, 256, (23, 31, 3), np.uint8)
+    blur = lambda x: cv2.blur(x, (5, 5), borderType=cv2.BORDER_ISOLATED | cv2.BORDER_REPLICATE)  # noqa: E731
+    np.testing.assert_array_equal(tiled(blur, image, 1, 2, 7), blur(image))
+    assert (tiled(blur, image, 1, 1, 7) != blur(image)).any()
+
+
+def test_srcnn_refines_the_bicubic_enlargement(rng):
+    model = randomise(srcnn())
+    image = rng.integers(0, 256, (19, 40, 3), np.uint8)
+    enlarged = cv2.resize(image, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    assert difference(Refiner(model)(image, tile=33), plain(model, enlarged))[0] <= 1
+
+
+def test_grey_stays_grey(rng):
+    grey = rng.integers(0, 256, (9, 12), np.uint8)
+    colour = upscale(np.dstack([grey] * 3), SMALL)
+    result = upscale(grey, SMALL)
+    assert result.shape == (36, 48)
+    np.testing.assert_array_equal(result, cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY))
+
+
+def test_rgba_keeps_its_alpha(rng):
+    rgba = rng.integers(1, 256, (9, 12, 4), np.uint8)
+    result = upscale(rgba, SMALL)
+    np.testing.assert_array_equal(result[..., :3], upscale(rgba[..., :3].copy(), SMALL))
+    alpha = cv2.resize(rgba[..., 3], None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    np.testing.assert_array_equal(result[..., 3], alpha)
+
+
+def test_hidden_colours_give_way_to_the_nearest_visible():
+    rgba = np.zeros((1, 6, 4), np.uint8)
+    rgba[0, 0], rgba[0, 5] = (255, 0, 0, 255), (0, 0, 255, 9)
+    assert cover_hidden(rgba)[0].tolist() == [[255, 0, 0]] * 3 + [[0, 0, 255]] * 3
+    assert not cover_hidden(np.zeros((2, 2, 4), np.uint8)).any()
+
+
+@pytest.mark.parametrize(
+    "image, said",
+    [
+        (np.zeros((4, 4, 3), "float32"), "float32"),
+        (np.zeros((4, 4, 2), np.uint8), r"\(4, 4, 2\)"),
+        (np.zeros((0, 4, 3), np.uint8), r"\(0, 4, 3\)"),
+        (np.zeros((1, 4, 4, 3), np.uint8), r"\(1, 4, 4, 3\)"),
+        (np.zeros(4, np.uint8), r"\(4,\)"),
+        ([[1, 2], [3, 4]], "list"),
+        (None, "NoneType"),
+    ],
+)
+def test_anything_else_is_said_to_be_wrong(image, said):
+    with pytest.raises(ValueError, match=f"expected a .*got .*{said}"):
+        upscale(image, SMALL)
+
+
+def test_bfloat16_is_close_to_float32(photo):
+    from superres.weights import load_generator
+
+    exact, fast = (upscale(photo, load_generator(), dtype).astype(float) for dtype in ("float32", "bfloat16"))
+    mse = np.mean((exact - fast) ** 2)
+    assert 0 < mse and 10 * np.log10(255**2 / mse) >= 45
+
+
+def test_a_model_is_made_ready_once_and_let_go():
+    model = randomise(generator(blocks=1, channels=4))
+    assert ready(model) is ready(model)
+    assert ready(model) is not ready(model, "bfloat16")
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None

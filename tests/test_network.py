@@ -1,0 +1,62 @@
+"""The fast graph against the plain one, and the pieces it is made of against TensorFlow's own."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import difference, plain, randomise
+
+from superres.inference import Upscaler
+from superres.network import DepthToSpace, fold_batch_norm, generator, srcnn, subpixel_convolution
+from superres.weights import load_generator
+
+
+def test_generator_is_the_papers():
+    model = generator(batch_norm=True, tanh=True)
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert (kinds.count("Conv2D"), kinds.count("PReLU"), kinds.count("BatchNormalization")) == (37, 19, 33)
+    assert generator().count_params() == 1_546_435
+    assert srcnn().count_params() == 9 * 9 * 3 * 64 + 64 + 5 * 5 * 64 * 32 + 32 + 5 * 5 * 32 * 3 + 3
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("tanh", [False, True])
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (13, 17), (32, 20)])
+def test_fused_graph_equals_the_plain_one(rng, batch_norm, tanh, size):
+    model = randomise(generator(blocks=2, channels=8, batch_norm=batch_norm, tanh=tanh))
+    image = rng.integers(0, 256, (*size, 3), np.uint8)
+    expected = plain(model, image)
+    most, mean = difference(Upscaler(model)(image), expected)
+    assert most <= 1 and mean < 0.01
+    assert size == (1, 1) or expected.std() > 10, "a flat picture would prove nothing"
+
+
+@pytest.mark.parametrize("name", ["srgan", "srresnet"])
+def test_fused_graph_equals_the_plain_one_with_the_bundled_weights(name, photo):
+    model = load_generator(name)
+    most, mean = difference(Upscaler(model)(photo), plain(model, photo))
+    assert most <= 1 and mean < 0.01
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 9])
+def test_subpixel_convolution_equals_convolution_after_the_shuffle(rng, size):
+    kernel, bias = rng.normal(size=(size, size, 6, 3)).astype("float32"), rng.normal(size=3).astype("float32")
+    x = rng.normal(size=(2, 7, 5, 24)).astype("float32")
+    expected = tf.nn.conv2d(tf.nn.depth_to_space(x, 2), kernel, 1, "SAME") + bias
+    moved, moved_bias = subpixel_convolution(kernel, bias)
+    actual = tf.nn.depth_to_space(tf.nn.conv2d(x, moved, 1, "SAME") + moved_bias, 2)
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
+
+
+def test_folded_batch_norm_equals_convolution_then_normalisation(rng):
+    kernel, bias = rng.normal(size=(3, 3, 4, 5)), rng.normal(size=5)
+    gamma, beta, mean, variance = rng.normal(size=(4, 5)) ** 2
+    x = rng.normal(size=(1, 6, 6, 4))
+    y = tf.nn.conv2d(x, kernel, 1, "SAME") + bias
+    expected = tf.nn.batch_normalization(y, mean, variance, beta, gamma, 1e-3)
+    folded, folded_bias = fold_batch_norm(kernel, bias, (gamma, beta, mean, variance))
+    np.testing.assert_allclose(tf.nn.conv2d(x, folded, 1, "SAME") + folded_bias, expected, atol=1e-10)
+
+
+def test_depth_to_space_is_tensorflows(rng):
+    x = rng.normal(size=(2, 3, 5, 12)).astype("float32")
+    np.testing.assert_array_equal(DepthToSpace()(x), tf.nn.depth_to_space(x, 2))

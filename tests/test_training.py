@@ -1,0 +1,339 @@
+import csv
+import functools
+import io
+
+import cv2
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from superres.network import generator, srcnn
+from training import data, evaluate, losses, train
+
+
+@pytest.fixture
+def photos(tmp_path, rng):
+    """A folder of three smooth random pictures, 130 x 170 pixels."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(3):
+        coarse = rng.integers(0, 256, (14, 18, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((170, 130), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Networks small enough to train in a test."""
+    small = functools.partial(generator, blocks=1, channels=8)
+    networks = {"srcnn": functools.partial(srcnn, filters=(8, 4)), "srresnet": small, "srgan": small}
+    monkeypatch.setattr(train, "NETWORKS", networks)
+
+
+@pytest.fixture
+def vgg(tmp_path, rng):
+    """A feature network's file: VGG19 cut after block2_conv2, four channels wide."""
+    shapes = {"preprocess": (1, 1, 3, 3), "block1_conv1": (3, 3, 3, 4)}
+    shapes |= {name: (3, 3, 4, 4) for name in ("block1_conv2", "block2_conv1", "block2_conv2")}
+    arrays = {f"{name}/kernel": rng.normal(0, 0.3, shape).astype("float32") for name, shape in shapes.items()}
+    arrays |= {f"{name}/bias": rng.normal(0, 0.3, shape[-1]).astype("float32") for name, shape in shapes.items()}
+    np.savez(tmp_path / "vgg.npz", **arrays)
+    return tmp_path / "vgg.npz"
+
+
+def run(method, photos, out, *options):
+    common = ["--data", photos, "--out", out, "--batch", 2, "--patch", 16, "--checkpoint", 2]
+    train.main([str(argument) for argument in (method, *common, *options)])
+
+
+def weights(path):
+    return keras.models.load_model(path, compile=False).get_weights()
+
+
+# Data
+
+
+def test_degradations_are_those_of_the_libraries(rng):
+    hr = cv2.GaussianBlur(rng.integers(0, 256, (64, 96, 3), dtype=np.uint8), (0, 0), 2)
+    clean = Image.fromarray(hr).resize((24, 16), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(data.degrade(hr, "clean"), np.asarray(clean))
+    np.testing.assert_array_equal(data.degrade(hr, "cv2"), cv2.resize(hr, (24, 16), interpolation=cv2.INTER_CUBIC))
+    palette = clean.quantize(256, method=Image.Quantize.MEDIANCUT)
+    gif = clean.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).convert("RGB")
+    np.testing.assert_array_equal(data.degrade(hr, "gif"), np.asarray(gif))
+    file = io.BytesIO()
+    clean.save(file, "JPEG", quality=80)
+    np.testing.assert_array_equal(data.degrade(hr, "jpeg"), np.asarray(Image.open(file)))
+    with pytest.raises(ValueError, match="'webp'.*clean, cv2, gif, jpeg"):
+        data.degrade(hr, "webp")
+
+
+def test_drawn_palettes_have_few_colours_and_keep_the_picture(rng):
+    hr = cv2.GaussianBlur(rng.integers(0, 256, (256, 256, 3), dtype=np.uint8), (0, 0), 3)
+    hr = cv2.normalize(hr, None, 0, 255, cv2.NORM_MINMAX)
+    clean = data.degrade(hr, "clean").astype(float)
+    for _ in range(12):
+        lr = data.degrade(hr, "gif", rng)
+        assert len(np.unique(lr.reshape(-1, 3), axis=0)) <= 256
+        assert np.abs(lr - clean).mean() < 20
+        assert np.abs((lr - clean).mean()) < 3  # dithering must not change the brightness
+
+
+def test_batches_depend_on_seed_and_number_alone(photos):
+    one, other = data.Patches([photos], batch=4, patch=16, seed=5), data.Patches([photos], batch=4, patch=16, seed=5)
+    one[0], one[3]
+    for a, b in zip(one[200], other[200], strict=True):
+        np.testing.assert_array_equal(a, b)
+    streamed = [lr for _, (lr, _) in zip(range(3), other.stream(199), strict=False)]
+    np.testing.assert_array_equal(streamed[1], one[200][0])
+    assert not np.array_equal(streamed[0], streamed[1])
+    assert not np.array_equal(one[200][0], data.Patches([photos], batch=4, patch=16, seed=6)[200][0])
+
+
+def test_patches_are_aligned_in_every_orientation(photos):
+    lr, hr = data.Patches([photos], batch=64, patch=16, kinds=["clean"])[0]
+    assert lr.shape == (64, 16, 16, 3) and hr.shape == (64, 64, 64, 3) and lr.dtype == hr.dtype == np.float32
+    assert lr.min() >= 0 and lr.max() <= 255 and hr.max() > 1
+    means = hr.reshape(64, 16, 4, 16, 4, 3).mean((2, 4))
+    inner = slice(2, -2)
+    assert np.abs(lr - means)[:, inner, inner].mean() < 2
+    shifted = np.abs(lr[:, 1:] - means[:, :-1])[:, inner, inner].mean()
+    assert shifted > 5
+
+
+def test_kinds_are_drawn_in_their_shares(photos, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(data, "degrade", lambda hr, kind, rng: (drawn.append(kind), hr[::4, ::4])[1])
+    patches = data.Patches([photos], batch=2, patch=16)
+    for index in range(1000):
+        patches.entry(index)
+    assert {kind: drawn.count(kind) / 1000 for kind in data.KINDS} == pytest.approx(data.KINDS, abs=0.05)
+
+
+def test_memory_is_bounded(photos):
+    patches = data.Patches([photos], batch=2, patch=16)
+    for n in range(300):
+        patches[n]
+    assert len(patches.window) <= patches.WINDOW
+
+
+def test_srcnn_batches_are_enlarged_without_border_effects(photos):
+    picture = data.read_hr(photos / "0.png")
+    lr = data.degrade(picture, "clean")
+    whole = cv2.resize(lr, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    cut = lr[None, 5:21, 8:24].astype(np.float32)
+    large, hr = data.enlarge(cut, picture[None, 20:84, 32:96])
+    np.testing.assert_allclose(large[0], whole[28:76, 40:88], atol=1)
+    np.testing.assert_array_equal(hr[0], picture[28:76, 40:88])
+
+
+# Losses
+
+
+def test_pixel_losses_are_of_the_unit_range():
+    hr, sr = np.full((1, 2, 2, 3), 255, "float32"), np.full((1, 2, 2, 3), 204, "float32")
+    assert float(losses.l1_loss(hr, sr)) == pytest.approx(0.2, rel=1e-5)
+    assert float(losses.l2_loss(hr, sr)) == pytest.approx(0.04, rel=1e-5)
+
+
+def test_adversarial_losses_by_hand():
+    real, fake = np.array([2.0, 4.0], "float32"), np.array([1.0], "float32")
+    sigmoid = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
+    discriminator = -np.mean(np.log(sigmoid(real - 1))) - np.log(1 - sigmoid(1 - 3))
+    generator = -np.mean(np.log(1 - sigmoid(real - 1))) - np.log(sigmoid(1 - 3))
+    assert float(losses.discriminator_loss(real, fake)) == pytest.approx(discriminator, rel=1e-5)
+    assert float(losses.adversarial_loss(real, fake)) == pytest.approx(generator, rel=1e-5)
+
+
+def test_content_loss_ignores_scale_and_shift_of_features():
+    hr = np.array([0, 2, 0, 2], "float32").reshape(1, 2, 2, 1)
+    sr = hr + 0.5
+    assert float(losses.content_loss({"block1_conv2": hr}, {"block1_conv2": sr})) == pytest.approx(0.1 * 0.5)
+    assert float(losses.content_loss({"block1_conv2": 9 * hr + 7}, {"block1_conv2": 9 * sr + 7})) == pytest.approx(0.05)
+
+
+def test_features_of_a_file(vgg, rng):
+    features = losses.feature_network([vgg])
+    rgb = rng.uniform(0, 255, (1, 8, 8, 3)).astype("float32")
+    arrays = np.load(vgg)
+    x = rgb / 255
+    for name in ("preprocess", "block1_conv1", "block1_conv2", "block2_conv1", "block2_conv2"):
+        if name == "block2_conv1":
+            x = ops.max_pool(x, 2)
+        x = ops.conv(x, arrays[f"{name}/kernel"], padding="same") + arrays[f"{name}/bias"]
+        if name in ("block1_conv2", "block2_conv2"):
+            np.testing.assert_allclose(features(rgb)[name], x, atol=1e-4)
+        x = x if name == "preprocess" else ops.relu(x)
+    assert set(features(rgb)) == {"block1_conv2", "block2_conv2"}
+    assert not features.trainable_variables
+
+
+def test_features_of_a_distilled_network_are_mapped_after_relu(tmp_path, rng):
+    arrays = {"conv0/kernel": np.eye(3, dtype="float32")[None, None], "conv0/bias": np.zeros(3, "float32")}
+    arrays |= {"conv41/kernel": rng.normal(size=(3, 3, 3, 4)), "conv41/bias": rng.normal(size=4)}
+    arrays |= {"conv41_aux/kernel": rng.normal(size=(1, 1, 4, 6)), "conv41_aux/bias": rng.normal(size=6)}
+    arrays = {name: array.astype("float32") for name, array in arrays.items()}
+    np.savez(tmp_path / "student.npz", **arrays)
+    rgb = rng.uniform(0, 255, (1, 8, 8, 3)).astype("float32")
+    x = ops.max_pool(rgb / 255, 2)
+    x = ops.relu(ops.conv(x, arrays["conv41/kernel"], padding="same") + arrays["conv41/bias"])
+    expected = ops.conv(x, arrays["conv41_aux/kernel"]) + arrays["conv41_aux/bias"]
+    features = losses.feature_network([tmp_path / "student.npz"])(rgb)
+    np.testing.assert_allclose(features["conv41_aux"], expected, atol=1e-4)
+
+
+def test_discriminator_judges_every_pixel(rng):
+    logits = losses.discriminator(channels=4)(rng.uniform(0, 255, (2, 32, 40, 3)))
+    assert logits.shape == (2, 32, 40, 1)
+
+
+# Training
+
+
+def test_generator_starts_as_bilinear_upscaler(rng):
+    network = generator()
+    train.start_as_upscaler(network)
+    lr = cv2.GaussianBlur(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8), (0, 0), 2).astype("float32")
+    bilinear = cv2.resize(lr, None, fx=4, fy=4, interpolation=cv2.INTER_LINEAR)
+    inner = slice(16, -16)
+    difference = (network(lr[None])[0] - bilinear)[inner, inner]
+    assert 10 * np.log10(255**2 / np.mean(difference**2)) > 25
+
+
+def test_fast_tail_is_the_same_map_with_the_same_gradients(rng):
+    network = generator(blocks=1, channels=8)
+    for layer in network.layers:
+        layer.set_weights([rng.normal(0, 0.2, array.shape) for array in layer.get_weights()])
+    fast = train.with_fast_tail(network)
+    lr, hr = (rng.uniform(0, 255, (2, side, side, 3)).astype("float32") for side in (8, 32))
+    np.testing.assert_allclose(fast(lr), network(lr), atol=0.01)
+    # Both have the same variables: one step of plain gradient descent shows the gradients.
+    before = network.get_weights()
+    steps = []
+    for model in (network, fast):
+        model.set_weights(before)
+        model.compile(keras.optimizers.SGD(1.0), loss=losses.l2_loss)
+        model.train_on_batch(lr, hr)
+        steps.append([after - start for after, start in zip(network.get_weights(), before, strict=True)])
+    for plain, quick in zip(*steps, strict=True):
+        np.testing.assert_allclose(quick, plain, rtol=1e-3, atol=1e-4 * np.abs(plain).max())
+
+
+def test_training_lowers_the_loss_and_leaves_its_files(photos, tmp_path, tiny):
+    out = tmp_path / "run"
+    run("srcnn", photos, out, "--steps", 100, "--kinds", "clean", "--ema", 0.9)
+    rows = list(csv.DictReader((out / "log.csv").open()))
+    assert [row["step"] for row in rows] == ["50", "100"]
+    assert float(rows[1]["loss"]) < float(rows[0]["loss"])
+    assert Image.open(out / "sample_000100.png").size == (3 * 48, 2 * 48)
+    assert keras.models.load_model(out / "srcnn_x4.keras").get_layer("patches").compute_dtype == "float32"
+    assert not list(out.glob("unfinished*"))
+
+
+@pytest.mark.parametrize("method", ["srresnet", "srgan"])
+def test_a_killed_run_is_taken_up_where_it_was(method, photos, tmp_path, tiny, vgg, monkeypatch):
+    options = ["--steps", 4, "--vgg", vgg]
+    run(method, photos, tmp_path / "whole", *options)
+
+    class Killed(Exception):
+        pass
+
+    steps = []
+    log = train.sample_sheet
+
+    def kill_after_first_checkpoint(*arguments):
+        steps.append(1)
+        if len(steps) == 2:
+            raise Killed
+        return log(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(train, "sample_sheet", kill_after_first_checkpoint)
+        run(method, photos, tmp_path / "killed", *options)
+    run(method, photos, tmp_path / "killed", *options)
+    name = f"{method}_x4.keras"
+    for whole, resumed in zip(weights(tmp_path / "whole" / name), weights(tmp_path / "killed" / name), strict=True):
+        np.testing.assert_allclose(resumed, whole, rtol=1e-3, atol=1e-5)
+    read = lambda folder: list(csv.DictReader((tmp_path / folder / "log.csv").open()))  # noqa: E731
+    assert [row["step"] for row in read("killed")] == [row["step"] for row in read("whole")] == ["4"]
+
+
+def test_srgan_trains_generator_and_discriminator_in_mixed_precision(photos, tmp_path, tiny, vgg):
+    policy = keras.config.dtype_policy()
+    try:
+        run("srgan", photos, tmp_path / "run", "--steps", 2, "--vgg", vgg, "--dtype", "mixed_bfloat16")
+    finally:
+        keras.config.set_dtype_policy(policy)
+    (row,) = csv.DictReader((tmp_path / "run" / "log.csv").open())
+    terms = {name: float(row[name]) for name in ("content", "adversarial", "pixel", "discriminator", "loss")}
+    total = terms["content"] + train.ADVERSARIAL * terms["adversarial"] + train.PIXEL * terms["pixel"]
+    assert terms["loss"] == pytest.approx(total, rel=1e-2)
+    assert np.isfinite(list(terms.values())).all()
+
+
+def test_run_starts_from_given_weights():
+    network = generator()
+    train.start_from("srresnet", network)
+    np.testing.assert_array_equal(network.get_weights()[0], train.load_generator("srresnet").get_weights()[0])
+    with pytest.raises(ValueError, match="another network"):
+        train.start_from("srresnet", generator(blocks=2))
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        ("srresnet", ["--data", "{tmp}/empty"], "no pictures"),
+        ("srresnet", ["--patch", 64], "smaller than a patch of 256"),
+        ("srresnet", ["--start", "{tmp}/none.keras"], "none.keras: no such weights file"),
+        ("srgan", ["--vgg", "{tmp}/none.npz"], "none.npz"),
+        ("srgan", ["--vgg", "{tmp}/other.npz"], "holds no VGG19 features"),
+        ("srgan", ["--vgg", "{tmp}/photos/0.png"], "0.png is no .npz file"),
+    ],
+)
+def test_bad_input_is_one_sentence(method, options, message, photos, tmp_path, tiny, capsys):
+    (tmp_path / "empty").mkdir()
+    np.savez(tmp_path / "other.npz", **{"dense/kernel": np.zeros(1), "dense/bias": np.zeros(1)})
+    with pytest.raises(SystemExit) as exit:
+        run(method, photos, tmp_path / "run", *(str(option).format(tmp=tmp_path) for option in options))
+    assert exit.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+# Evaluation
+
+
+def test_evaluation_agrees_with_scikit_image(photos, tmp_path, capsys):
+    evaluate.main([str(photos), "--models", "bicubic", "--limit", "1", "--sheet", str(tmp_path / "sheet.png")])
+    header, _, row = capsys.readouterr().out.splitlines()
+    assert header == "| PSNR / SSIM | clean | cv2 | gif | jpeg |"
+    hr = data.read_hr(photos / "0.png")
+    sr = cv2.resize(data.degrade(hr, "cv2"), None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    a, b = (16 + p[4:-4, 4:-4] @ np.array([65.481, 128.553, 24.966]) / 255 for p in (hr, sr))
+    psnr = peak_signal_noise_ratio(a, b, data_range=255)
+    ssim = structural_similarity(
+        a, b, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+    )  # fmt: skip
+    assert row.split(" | ")[2] == f"{psnr:.2f} / {ssim:.4f}"
+    assert Image.open(tmp_path / "sheet.png").width > 200
+
+
+def test_evaluation_uses_published_low_resolution(photos):
+    hr = data.read_hr(photos / "0.png")
+    (photos / "0.png").rename(photos / "a_HR.png")
+    published = np.zeros_like(data.degrade(hr, "clean"))
+    Image.fromarray(published).save(photos / "a_LRx4.png")
+    (path,) = evaluate.find_originals(photos)
+    assert path.name == "a_HR.png"
+    np.testing.assert_array_equal(evaluate.low_resolution(path, hr, "clean"), published)
+    np.testing.assert_array_equal(evaluate.low_resolution(path, hr, "cv2"), data.degrade(hr, "cv2"))
+
+
+def test_evaluation_errors_are_one_sentence(tmp_path, capsys):
+    with pytest.raises(SystemExit) as exit:
+        evaluate.main([str(tmp_path)])
+    assert exit.value.code == 2 and "no pictures" in capsys.readouterr().err
