@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 
 import cv2
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
-from superres.files import read_image, save_image
+from superres.files import check_folder, picture_format, read_image, save_image
 from superres.gif import open_gif, read_gif, save_gif
 from superres.inference import check, upscale
 from superres.network import SCALE
@@ -101,6 +101,8 @@ def enlarge_file(source, target=None, method="srgan"):
     target = target or source.with_name(f"{source.stem}_{name}_x4{'.gif' if is_gif else '.png'}")
     if is_gif != (target.suffix.lower() == ".gif"):
         raise ValueError(f"{target}: a GIF becomes a GIF and a picture a picture, but the input is {source}")
+    check_folder(target)
+    picture_format(target)
     if is_gif:
         gif = open_gif(source)
         enlarge = method_function(method)

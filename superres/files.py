@@ -19,6 +19,8 @@ def read_image(path):
     try:
         with Image.open(path) as picture:
             picture = ImageOps.exif_transpose(picture)
+            if picture.mode.startswith("I;16"):  # Pillow would clip 16 bits, not scale them
+                picture = Image.fromarray((np.array(picture) >> 8).astype(np.uint8))
             return np.array(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
     except UnidentifiedImageError as error:
         raise ValueError(f"{path}: not a picture (or an empty file): expected PNG, JPEG, WebP, GIF or the like") from error
@@ -31,10 +33,7 @@ def save_image(path, image):
 
     Raises ValueError for a suffix that is no picture format, or a format that cannot hold the picture.
     """
-    path = Path(path)
-    format = Image.registered_extensions().get(path.suffix.lower())
-    if format not in Image.SAVE:
-        raise ValueError(f"{path}: cannot write pictures of type {path.suffix!r}: expected .png, .jpg, .webp or the like")
+    format = picture_format(path)
     with replacing(path) as file:
         try:
             Image.fromarray(image).save(file, format, quality=95)
@@ -42,12 +41,26 @@ def save_image(path, image):
             raise ValueError(f"{path}: {format} cannot hold this picture of shape {image.shape}: {error}") from error
 
 
+def picture_format(path):
+    """Pillow's name of the format in which a picture would be written to ``path``, judged by its suffix."""
+    suffix = Path(path).suffix
+    format = Image.registered_extensions().get(suffix.lower())
+    if format not in Image.SAVE:
+        raise ValueError(f"{path}: cannot write pictures of type {suffix!r}: expected .png, .jpg, .webp or the like")
+    return format
+
+
+def check_folder(path):
+    """Raise FileNotFoundError unless the folder that ``path`` is to lie in exists."""
+    if not Path(path).parent.is_dir():
+        raise FileNotFoundError(f"{path}: no such folder to write to: {Path(path).parent}")
+
+
 @contextlib.contextmanager
 def replacing(path):
     """A binary file that takes the place of ``path`` when the block ends, and leaves nothing behind when it fails."""
     path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: no such folder to write to: {path.parent}")
+    check_folder(path)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -6,7 +6,7 @@ import weakref
 import cv2
 import numpy as np
 import tensorflow as tf
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from superres.network import SCALE, fuse
 

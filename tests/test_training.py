@@ -1,6 +1,7 @@
 import csv
 import functools
 import io
+import itertools
 
 import cv2
 import keras
@@ -31,6 +32,7 @@ def tiny(monkeypatch):
     small = functools.partial(generator, blocks=1, channels=8)
     networks = {"srcnn": functools.partial(srcnn, filters=(8, 4)), "srresnet": small, "srgan": small}
     monkeypatch.setattr(train, "NETWORKS", networks)
+    monkeypatch.setattr(train, "discriminator", functools.partial(losses.discriminator, channels=2))
 
 
 @pytest.fixture
@@ -141,7 +143,10 @@ def test_pixel_losses_are_of_the_unit_range():
 
 def test_adversarial_losses_by_hand():
     real, fake = np.array([2.0, 4.0], "float32"), np.array([1.0], "float32")
-    sigmoid = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
+
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
     discriminator = -np.mean(np.log(sigmoid(real - 1))) - np.log(1 - sigmoid(1 - 3))
     generator = -np.mean(np.log(1 - sigmoid(real - 1))) - np.log(sigmoid(1 - 3))
     assert float(losses.discriminator_loss(real, fake)) == pytest.approx(discriminator, rel=1e-5)
@@ -183,6 +188,26 @@ def test_features_of_a_distilled_network_are_mapped_after_relu(tmp_path, rng):
     expected = ops.conv(x, arrays["conv41_aux/kernel"]) + arrays["conv41_aux/bias"]
     features = losses.feature_network([tmp_path / "student.npz"])(rgb)
     np.testing.assert_allclose(features["conv41_aux"], expected, atol=1e-4)
+
+
+def test_features_of_keras_applications(rng, monkeypatch):
+    vgg = keras.applications.VGG19(include_top=False, weights=None)
+    monkeypatch.setattr(keras.applications, "VGG19", lambda include_top, weights: vgg)
+    rgb = rng.uniform(0, 255, (1, 32, 32, 3)).astype("float32")
+    features = losses.feature_network()(rgb)
+    assert list(features) == ["block1_conv2", "block2_conv2", "block3_conv1", "block4_conv4", "block5_conv4"]
+    truth = keras.Model(vgg.input, [vgg.get_layer(name).output for name in features])
+    for ours, theirs in zip(features.values(), truth(keras.applications.vgg19.preprocess_input(rgb)), strict=True):
+        np.testing.assert_allclose(ops.relu(ours), theirs, atol=1e-3 * np.max(theirs))
+
+
+def test_a_failed_download_says_what_to_do(monkeypatch):
+    def fail(**_):
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr(keras.applications, "VGG19", fail)
+    with pytest.raises(ConnectionError, match="--vgg.*URL fetch failure"):
+        losses.feature_network()
 
 
 def test_discriminator_judges_every_pixel(rng):
@@ -233,32 +258,28 @@ def test_training_lowers_the_loss_and_leaves_its_files(photos, tmp_path, tiny):
     assert not list(out.glob("unfinished*"))
 
 
-@pytest.mark.parametrize("method", ["srresnet", "srgan"])
-def test_a_killed_run_is_taken_up_where_it_was(method, photos, tmp_path, tiny, vgg, monkeypatch):
+def test_a_killed_run_is_taken_up_where_it_was(photos, tmp_path, tiny, vgg, monkeypatch):
+    monkeypatch.setattr(train, "LOG_EVERY", 1)
     options = ["--steps", 4, "--vgg", vgg]
-    run(method, photos, tmp_path / "whole", *options)
+    run("srgan", photos, tmp_path / "whole", *options)
 
-    class Killed(Exception):
-        pass
+    patch_stream = data.Patches.stream
 
-    steps = []
-    log = train.sample_sheet
+    def killed_in_step_4(patches, start):
+        yield from itertools.islice(patch_stream(patches, start), 3)
+        raise KeyboardInterrupt
 
-    def kill_after_first_checkpoint(*arguments):
-        steps.append(1)
-        if len(steps) == 2:
-            raise Killed
-        return log(*arguments)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(data.Patches, "stream", killed_in_step_4)
+        run("srgan", photos, tmp_path / "killed", *options)
+    run("srgan", photos, tmp_path / "killed", *options)
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(train, "sample_sheet", kill_after_first_checkpoint)
-        run(method, photos, tmp_path / "killed", *options)
-    run(method, photos, tmp_path / "killed", *options)
-    name = f"{method}_x4.keras"
-    for whole, resumed in zip(weights(tmp_path / "whole" / name), weights(tmp_path / "killed" / name), strict=True):
+    names = "whole/srgan_x4.keras", "killed/srgan_x4.keras"
+    for whole, resumed in zip(*(weights(tmp_path / name) for name in names), strict=True):
         np.testing.assert_allclose(resumed, whole, rtol=1e-3, atol=1e-5)
-    read = lambda folder: list(csv.DictReader((tmp_path / folder / "log.csv").open()))  # noqa: E731
-    assert [row["step"] for row in read("killed")] == [row["step"] for row in read("whole")] == ["4"]
+    for name in ("whole", "killed"):
+        rows = csv.DictReader((tmp_path / name / "log.csv").open())
+        assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
 
 
 def test_srgan_trains_generator_and_discriminator_in_mixed_precision(photos, tmp_path, tiny, vgg):
@@ -286,7 +307,7 @@ def test_run_starts_from_given_weights():
     ("method", "options", "message"),
     [
         ("srresnet", ["--data", "{tmp}/empty"], "no pictures"),
-        ("srresnet", ["--patch", 64], "smaller than a patch of 256"),
+        ("srresnet", ["--patch", 64], "170x130 pixels are less than a patch of 256x256"),
         ("srresnet", ["--start", "{tmp}/none.keras"], "none.keras: no such weights file"),
         ("srgan", ["--vgg", "{tmp}/none.npz"], "none.npz"),
         ("srgan", ["--vgg", "{tmp}/other.npz"], "holds no VGG19 features"),
