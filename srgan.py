@@ -17,13 +17,13 @@ from tqdm import tqdm
 
 from superres.files import check_folder, picture_format, read_image, save_image
 from superres.gif import open_gif, read_gif, save_gif
-from superres.inference import check, upscale
+from superres.inference import check, upscale, upscale_frames
 from superres.network import SCALE
 from superres.weights import load_generator
 
 __all__ = [
     "SCALE", "apply_srcnn", "apply_srgan", "bicubic_downscale", "bicubic_upscale",
-    "load_generator", "read_gif", "read_image", "save_gif", "save_image",
+    "load_generator", "read_gif", "read_image", "save_gif", "save_image", "upscale_frames",
 ]  # fmt: skip
 
 
@@ -106,7 +106,7 @@ def enlarge_file(source, target=None, method="srgan"):
     if is_gif:
         gif = open_gif(source)
         enlarge = method_function(method)
-        frames = (enlarge(frame) for frame in tqdm(gif, unit="frame"))
+        frames = upscale_frames(tqdm(gif, unit="frame"), enlarge)
         save_gif(target, frames, gif.durations, gif.loop)
     else:
         image = read_image(source)

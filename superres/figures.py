@@ -67,6 +67,7 @@ def quality_curve(clips, originals):
     left.set(xlabel="Frame", ylabel="PSNR (dB)")
     right.set(xlabel="Frame", ylabel="SSIM")
     for axis in (left, right):
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.legend()
     return figure
 

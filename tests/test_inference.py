@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superres import inference
-from superres.inference import Refiner, Upscaler, cover_hidden, ready, spans, tiled, upscale
+from superres.inference import Refiner, Upscaler, cover_hidden, ready, spans, tiled, upscale, upscale_frames
 from superres.network import SCALE, generator, srcnn
 
 BLOCKS = 16
@@ -123,3 +123,26 @@ def test_a_model_is_made_ready_once_and_let_go():
     del model
     gc.collect()
     assert gone() is None
+
+
+def test_still_background_stays_still(rng):
+    """A dot crosses a noisy background: far from it nothing moves, near it every frame is its own enlargement."""
+    background = rng.integers(0, 256, (12, 30, 3), np.uint8)
+    frames = [background.copy() for _ in range(4)]
+    for i, frame in enumerate(frames):
+        frame[6, 4 + i] = 255 - frame[6, 4 + i]
+    own = [upscale(frame, SMALL) for frame in frames]
+    result = list(upscale_frames(frames, lambda frame: upscale(frame, SMALL)))
+    still = np.s_[:, 4 * (4 + 3 + inference.STILL_REACH + 1) :]
+    assert any((a[still] != b[still]).any() for a, b in zip(own[:-1], own[1:], strict=True)), "nothing to hold still"
+    assert all((frame[still] == result[0][still]).all() for frame in result)
+    for i, frame in enumerate(result):
+        near = np.s_[4 * (6 - 2) : 4 * (6 + 3), 4 * (4 + i - 2) : 4 * (4 + i + 3)]
+        np.testing.assert_array_equal(frame[near], own[i][near])
+
+
+def test_frames_that_repeat_are_enlarged_once(rng):
+    frame = rng.integers(0, 256, (5, 5, 4), np.uint8)
+    calls = []
+    result = list(upscale_frames([frame, frame.copy(), frame.copy()], lambda f: calls.append(1) or upscale(f, SMALL)))
+    assert len(result) == 3 and len(calls) == 1
