@@ -9,6 +9,7 @@
 
 import argparse
 import functools
+import os
 import sys
 from pathlib import Path
 
@@ -38,8 +39,8 @@ def apply_srgan(image, generator=None, *, dtype="float32", progress=False):
     Returns uint8 (4h, 4w, ...) of the same kind, clipped and rounded. Raises ValueError for any other array.
     """
     check(image)
-    if generator is None or isinstance(generator, str | Path):
-        generator = load_generator(generator or "srgan")
+    if generator is None or isinstance(generator, str | os.PathLike):
+        generator = load_generator("srgan" if generator is None else generator)
     return upscale(image, generator, dtype, progress)
 
 

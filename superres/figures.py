@@ -1,4 +1,4 @@
-"""What the notebook shows: measures of quality, side-by-side sheets, the drawn generator, playing GIFs."""
+"""What the notebook shows: side-by-side sheets, tables, curves, the drawn generator, playing GIFs."""
 
 import base64
 import html
@@ -8,37 +8,28 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import HTML, Markdown
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
-from skimage.measure import blur_effect
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from scipy.stats import spearmanr
 
 from superres.gif import open_gif
+from superres.measures import blur, coherence, colourfulness, edge_density, fine_detail, luma, quality, radial_spectrum
+from superres.network import SCALE
 
 # Okabe and Ito's colours, told apart by colour-blind readers: one for each crop, one for each method.
 CROP_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7")
-METHOD_COLOURS = {"Bicubic": "#0072B2", "SRCNN": "#E69F00", "SRResNet": "#009E73", "SRGAN": "#D55E00"}
-
-
-def luma(rgb):
-    """Y of BT.601 in [16, 235], float64 (h, w), of an RGB uint8 picture (h, w, 3): what papers measure on."""
-    return 16 + rgb @ np.array([65.481, 128.553, 24.966]) / 255
-
-
-def quality(original, picture, border=4):
-    """PSNR in dB and SSIM of a picture against its original, on Y, without ``border`` pixels at each side.
-
-    The protocol of the SRGAN paper (section 3.1); SSIM with the 11x11 Gaussian window of Wang et al. 2004.
-    """
-    inner = slice(border, -border), slice(border, -border)
-    a, b = luma(original)[inner], luma(picture)[inner]
-    psnr = peak_signal_noise_ratio(a, b, data_range=255)
-    return psnr, structural_similarity(a, b, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+METHOD_COLOURS = {
+    "Nearest": "#999999", "Bilinear": "#56B4E9", "Bicubic": "#0072B2",
+    "SRCNN": "#E69F00", "SRResNet": "#009E73", "SRGAN": "#D55E00", "Original": "#000000",
+}  # fmt: skip
+PROPERTIES = {
+    "Edge density": edge_density, "Fine detail": fine_detail, "Coherence": coherence, "Colourfulness": colourfulness,
+}  # fmt: skip
 
 
 def quality_table(pictures, original):
     """PSNR, SSIM and the no-reference blur measure of Crete et al. 2007 of every picture, and the original's blur."""
-    rows = [(title, *(f"{value:.3f}" for value in quality(original, picture)), picture) for title, picture in pictures.items()]
-    rows.append(("Original", "", "", original))
-    return table(("", "PSNR (dB)", "SSIM", "Blur"), [(*row, f"{blur_effect(luma(picture)):.3f}") for *row, picture in rows])
+    rows = [(title, *quality(original, picture), blur(picture)) for title, picture in pictures.items()]
+    lines = [(title, *(f"{value:.3f}" for value in values)) for title, *values in rows]
+    return table(("", "PSNR (dB)", "SSIM", "Blur"), [*lines, ("Original", "", "", f"{blur(original):.3f}")])
 
 
 def gif_table(files):
@@ -103,6 +94,139 @@ def caption(title, picture, original):
     if original is None or picture is original:
         return size
     return "{}  {:.2f} dB / {:.3f}".format(size, *quality(original, picture))
+
+
+def zoom(pictures, box):
+    """The same part of pictures of one size, {title: picture}; box: left, top, width, height."""
+    left, top, width, height = box
+    return {title: picture[top : top + height, left : left + width] for title, picture in pictures.items()}
+
+
+def mosaic(pictures, columns):
+    """Small pictures of one aspect, {title: picture}, row by row and equally large, pixel by pixel."""
+    height, width = next(iter(pictures.values())).shape[:2]
+    rows = -(-len(pictures) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, squeeze=False, layout="constrained",
+        figsize=(12, rows * (12 / columns * height / width + 0.3)),
+    )  # fmt: skip
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, (title, picture) in zip(axes.flat, pictures.items(), strict=False):
+        axis.imshow(picture, interpolation="nearest")
+        axis.set_title(title)
+    return figure
+
+
+def psnr_gains(pictures):
+    """By how many dB each method exceeds bicubic in PSNR; pictures: {method: picture}, "Original" among them."""
+    psnr = {method: quality(pictures["Original"], picture)[0] for method, picture in pictures.items() if method != "Original"}
+    base = psnr.pop("Bicubic")
+    return {method: value - base for method, value in psnr.items()}
+
+
+def kinds_table(results):
+    """Properties of the originals, PSNR gains, and the blur of every method; results: {kind: {method: picture}}."""
+    rows = []
+    for kind, pictures in results.items():
+        properties = [f"{measure(pictures['Original']):.3g}" for measure in PROPERTIES.values()]
+        gains = psnr_gains(pictures)
+        blurs = " / ".join(f"{blur(picture):.2f}" for picture in pictures.values())
+        rows.append((kind, *properties, *(f"{gain:+.2f}" for gain in gains.values()), blurs))
+    return table(("", *PROPERTIES, *(f"{method} (dB)" for method in gains), "Blur: " + " / ".join(pictures)), rows)
+
+
+def kinds_scatter(results):
+    """Gain over bicubic against each property, with Spearman's rank correlation; results as in ``kinds_table``."""
+    gains = {kind: psnr_gains(pictures) for kind, pictures in results.items()}
+    figure, axes = plt.subplots(2, 2, figsize=(12, 9), sharey=True, layout="constrained")
+    for axis, (name, measure) in zip(axes.flat, PROPERTIES.items(), strict=True):
+        values = {kind: measure(pictures["Original"]) for kind, pictures in results.items()}
+        for kind, x in values.items():
+            low, *_, high = sorted(gains[kind].values())
+            axis.plot([x, x], [low, high], color="#BBBBBB", linewidth=1, zorder=1)
+            # Below where a method loses to bicubic, else above: so neighbours' names keep clear of each other.
+            y, shift, side = (low, -7, "top") if low < 0 else (high, 7, "bottom")
+            axis.annotate(kind, (x, y), (0, shift), textcoords="offset points", ha="center", va=side)
+        correlations = []
+        for method in gains[kind]:
+            y = [gain[method] for gain in gains.values()]
+            axis.scatter([*values.values()], y, color=METHOD_COLOURS[method], label=method)
+            correlations.append(f"{method} {spearmanr([*values.values()], y).statistic:+.2f}")
+        axis.axhline(0, color=METHOD_COLOURS["Bicubic"], linestyle="--", linewidth=1, label="Bicubic")
+        axis.set(title="Rank correlation: " + ", ".join(correlations), xlabel=name)
+        axis.margins(x=0.08, y=0.12)
+    axes.flat[list(PROPERTIES).index("Fine detail")].set_xscale("log")
+    figure.supylabel("Gain over bicubic (dB)", fontsize="medium")
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
+
+
+def inputs_table(results, inputs):
+    """How far each input is from the first, and the PSNR of every method on it; results: {kind: {method: picture}}."""
+    clean, *_ = inputs.values()
+    rows = []
+    for kind, pictures in results.items():
+        error = np.sqrt(np.mean((luma(inputs[kind]) - luma(clean)) ** 2))
+        bicubic = quality(pictures["Original"], pictures["Bicubic"])[0]
+        gains = psnr_gains(pictures)
+        rows.append((kind, f"{error:.1f}", f"{bicubic:.2f}", *(f"{gain:+.2f}" for gain in gains.values())))
+    return table(("Input", "Input error (grey levels)", "Bicubic (dB)", *(f"{method} (dB)" for method in gains)), rows)
+
+
+def resolution_curves(results):
+    """PSNR and blur against the width of the low-resolution input; results: {width: {method: picture}}."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 3.8), layout="constrained")
+    widths = list(results)
+    for method in results[widths[0]]:
+        style = {"color": METHOD_COLOURS[method], "marker": "o", "label": method}
+        right.plot(widths, [blur(pictures[method]) for pictures in results.values()], **style)
+        if method != "Original":
+            left.plot(widths, [quality(pictures["Original"], pictures[method])[0] for pictures in results.values()], **style)
+    left.set(ylabel="PSNR (dB)")
+    right.set(ylabel="Blur (lower is sharper)")
+    for axis in (left, right):
+        axis.set_xscale("log", base=2)
+        axis.set(xlabel="Width of the low-resolution input (pixels)", xticks=widths, xticklabels=widths)
+        axis.legend()
+    return figure
+
+
+def perception_distortion(pictures, path, original):
+    """PSNR against sharpness, which is 1 - blur.
+
+    pictures: {method: picture}, the points.  path: {alpha: picture}, of networks between SRResNet and SRGAN, the line.
+    """
+
+    def place(picture):
+        return 1 - blur(picture), quality(original, picture)[0]
+
+    figure, axis = plt.subplots(figsize=(12, 4.5), layout="constrained")
+    points = {alpha: place(picture) for alpha, picture in path.items()}
+    axis.plot(*zip(*points.values(), strict=True), color="#666666", marker="o", zorder=1)
+    for alpha, point in points.items():
+        axis.annotate(rf"$\alpha$ = {alpha:g}", point, (6, 6), textcoords="offset points")
+    for method, picture in pictures.items():
+        axis.scatter(*place(picture), s=80, color=METHOD_COLOURS[method], label=method)
+    sharpness = 1 - blur(original)
+    axis.axvline(sharpness, color=METHOD_COLOURS["Original"], linestyle="--", label="Original (sharpness)")
+    axis.set(xlabel="Sharpness (1 - blur)", ylabel="PSNR (dB)")
+    axis.margins(0.08)
+    axis.legend()
+    return figure
+
+
+def spectra(results):
+    """Radially averaged power spectra of some pictures side by side; results: {kind: {method: picture}}."""
+    figure, axes = plt.subplots(1, len(results), figsize=(12, 4), squeeze=False, layout="constrained")
+    for axis, (kind, pictures) in zip(axes[0], results.items(), strict=True):
+        for method, picture in pictures.items():
+            axis.semilogy(*radial_spectrum(picture), color=METHOD_COLOURS[method], label=method)
+        axis.axvline(0.5 / SCALE, color="#666666", linestyle=":")
+        axis.set(title=kind, xlabel="Frequency (cycles per pixel)")
+    axes[0, 0].set_ylabel("Power (grey levels squared)")
+    axes[0, 0].legend()
+    return figure
 
 
 def draw_generator():

@@ -10,9 +10,8 @@ from tqdm import tqdm
 
 from superres.network import SCALE, fuse
 
-# Low-resolution pixels to each side that an output pixel depends on. Features: 9x9 head, two 3x3 convolutions in each
-# of 16 blocks, 3x3 trunk. Reconstruction: 3x3, then at twice the resolution 3x3 and 5x5.
-FEATURES_REACH = 4 + 2 * 16 + 1
+# Pixels to each side that an output pixel depends on. Reconstruction: a 3x3 convolution, then at twice the resolution
+# 3x3 and 5x5. SRCNN: 9x9, 5x5, 5x5.
 RECONSTRUCTION_REACH = 3
 SRCNN_REACH = 4 + 2 + 2
 
@@ -33,10 +32,13 @@ class Upscaler:
 
     def __init__(self, model, dtype="float32"):
         self.features, self.reconstruction = (traced(part) for part in fuse(model, dtype))
+        blocks = sum(layer.name.endswith("_conv1") for layer in model.layers)
+        # The 9x9 head, two 3x3 convolutions in each block, the 3x3 trunk.
+        self.reach = 4 + 2 * blocks + 1 + RECONSTRUCTION_REACH
 
     def __call__(self, image, tile=FEATURES_TILE, progress=False):
         """RGB uint8 (h, w, 3) to uint8 (4h, 4w, 3), the same at every tile size (in LR pixels) but for rounding."""
-        return tiled(self.upscale, image, SCALE, FEATURES_REACH + RECONSTRUCTION_REACH, tile, progress)
+        return tiled(self.upscale, image, SCALE, self.reach, tile, progress)
 
     def upscale(self, patch):
         features = self.features(patch[None].astype(np.float32))[0]

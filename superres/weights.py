@@ -10,7 +10,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from huggingface_hub import hf_hub_download
+from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     HFValidationError,
@@ -45,12 +45,13 @@ def load_generator(source="srgan"):
     repository or revision), ConnectionError (the hub does not deliver and its cache holds no copy).
     """
     source = os.fspath(source)
-    file = os.stat(source) if os.path.isfile(source) else None
-    return load(source, file and (file.st_ino, file.st_mtime_ns, file.st_size))
+    stat = os.stat(source) if os.path.isfile(source) else None
+    return load(source, stat and (stat.st_ino, stat.st_mtime_ns, stat.st_size))
 
 
 @functools.lru_cache(maxsize=8)
 def load(source, version):
+    """``load_generator``, once for each ``version`` of the file that ``source`` names."""
     if source.startswith("srgan:"):
         return build(interpolated(source), source)
     return build(read_arrays(locate(source), source), source)
@@ -62,14 +63,13 @@ def locate(source):
         return bundled(source)
     if source.startswith("hf://"):
         return download(source)
-    path = Path(source)
-    if path.is_dir():
+    if os.path.isfile(source):
+        return source
+    if os.path.isdir(source):
         raise ValueError(f"{source}: a folder, not a weights file")
-    if not path.is_file():
-        if source == path.stem:
-            raise ValueError(f"unknown weights {source!r}: {EXPECTED}")
-        raise FileNotFoundError(f"{source}: no such weights file")
-    return path
+    if source == Path(source).stem:
+        raise ValueError(f"unknown weights {source!r}: {EXPECTED}")
+    raise FileNotFoundError(f"{source}: no such weights file")
 
 
 def bundled(name):
@@ -101,6 +101,9 @@ def download(source):
         raise ValueError(f"{source}: expected hf://OWNER/REPO/FILE[@REVISION]")
     repository, file, revision = match.groups()
     try:
+        if not isinstance(try_to_load_from_cache(repository, file, revision=revision), str):
+            # Asks once. hf_hub_download, when it has no copy to fall back to, repeats itself for minutes.
+            get_hf_file_metadata(hf_hub_url(repository, file, revision=revision))
         return hf_hub_download(repository, file, revision=revision)
     except HFValidationError as error:
         raise ValueError(f"{source}: {error}") from error
@@ -108,14 +111,13 @@ def download(source):
         raise FileNotFoundError(f"{source}: the hub has no repository {repository}, or keeps it private") from error
     except RevisionNotFoundError as error:
         raise FileNotFoundError(f"{source}: {repository} on the hub has no revision {revision}") from error
-    # LocalEntryNotFoundError, an EntryNotFoundError, says that the hub could not be asked.
-    except LocalEntryNotFoundError as error:
-        raise ConnectionError(f"{source}: the hub does not answer and its cache holds no copy") from error
-    except EntryNotFoundError as error:
-        raise FileNotFoundError(f"{source}: {repository} on the hub has no file {file}") from error
-    # A broken transfer: an error of requests or httpx, whichever this version of huggingface_hub is built on.
     except Exception as error:
-        raise ConnectionError(f"{source}: the download failed: {error}") from error
+        # LocalEntryNotFoundError means a hub that could not be asked. Other errors of the connection are those of
+        # requests, httpx or httpx2, whichever this version of huggingface_hub is built on.
+        if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+            raise FileNotFoundError(f"{source}: {repository} on the hub has no file {file}") from error
+        reason = str(error).partition("\n")[0]
+        raise ConnectionError(f"{source}: no copy in the cache, and the hub does not deliver: {reason}") from error
 
 
 def read_arrays(path, source):
@@ -143,16 +145,20 @@ def arrays_of(file):
         groups = [weights[name] for name in weights.attrs["layer_names"]]
         layers = [[group[name] for name in group.attrs["weight_names"]] for group in groups]
     else:
+
         def order(name):
             return int((re.search(r"_(\d+)$", name) or "_0")[1])
 
         groups = [weights["layers"][name]["vars"] for name in sorted(weights["layers"], key=order)]
         layers = [[group[str(i)] for i in range(len(group))] for group in groups]
-    for dataset in sum(layers, []):
-        # HDF5 can point at any other file of the user's.
-        if dataset.file != file or dataset.external or dataset.is_virtual:
-            raise ValueError(f"{dataset.name} lies in another file")
-    return [[np.asarray(dataset, np.float32) for dataset in layer] for layer in layers if layer]
+    return [[array(dataset, file) for dataset in layer] for layer in layers if layer]
+
+
+def array(dataset, file):
+    """The values of an HDF5 dataset, provided they lie in this file: HDF5 can point at any other of the user's."""
+    if dataset.file != file or dataset.external or dataset.is_virtual:
+        raise ValueError(f"{dataset.name} is kept outside it")
+    return np.asarray(dataset, np.float32)
 
 
 def build(layers, source):
@@ -175,7 +181,7 @@ def build(layers, source):
     except ValueError as error:
         shapes = ", ".join("x".join(map(str, kernel.shape)) for kernel in kernels[:3])
         raise ValueError(
-            f"{source}: the weights of another network ({len(kernels)} convolutions: {shapes}, ...): expected an "
-            "SRGAN generator (16 residual blocks of 64 channels: 37 convolutions) or an SRCNN 9-5-5"
+            f"{source}: the weights of another network ({len(kernels)} convolutions, the first of shapes [{shapes}]): "
+            "expected an SRGAN generator (37 convolutions: 16 residual blocks of 64 channels) or an SRCNN 9-5-5"
         ) from error
     return model

@@ -33,11 +33,12 @@ def test_small_reconstruction_tiles_equal_the_whole_picture(rng, monkeypatch):
     assert difference(UPSCALER(image), plain(SMALL, image))[0] <= 1
 
 
-def test_reach_is_the_receptive_field():
+@pytest.mark.parametrize("blocks", [1, BLOCKS])
+def test_reach_is_the_receptive_field(blocks):
     """With positive weights nothing cancels: what one pixel changes is all that depends on it."""
-    model = generator(blocks=BLOCKS, channels=2)
+    model = generator(blocks=blocks, channels=2)
     model.set_weights([np.full(w.shape, float(w.ndim > 1)) / np.prod(w.shape[:3]) for w in model.get_weights()])
-    reach = inference.FEATURES_REACH + inference.RECONSTRUCTION_REACH
+    reach = Upscaler(model).reach
     dot = np.zeros((1, 1, 2 * reach + 5, 3), "float32")
     dot[0, 0, reach + 2] = 1e30
     columns = np.flatnonzero(np.any(model(dot)[0], (0, 2))) // SCALE

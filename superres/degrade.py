@@ -1,0 +1,72 @@
+"""How a picture becomes small: the kinds of low resolution that the networks are trained for and measured on."""
+
+import io
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from superres.network import SCALE
+
+KINDS = ("clean", "cv2", "gif", "jpeg")
+
+
+def shrink(picture, factor=SCALE):
+    """A picture reduced ``factor`` times by antialiased bicubic interpolation, the convention of DIV2K."""
+    height, width = picture.shape[:2]
+    return np.asarray(Image.fromarray(picture).resize((width // factor, height // factor), Image.Resampling.BICUBIC))
+
+
+def degrade(hr, kind, rng=None):
+    """The low-resolution input that a whole high-resolution picture would have become.
+
+    ``hr`` is RGB uint8 (4h, 4w, 3), the result RGB uint8 (h, w, 3). The kinds:
+
+    - ``clean``: antialiased bicubic interpolation, the convention of DIV2K and of MATLAB's ``imresize``
+    - ``cv2``: ``cv2.resize`` with INTER_CUBIC, which does not antialias
+    - ``gif``: clean, then an adaptive palette with dithering
+    - ``jpeg``: clean, then JPEG
+
+    Without ``rng`` the parameters are those of evaluation: 256 colours with Floyd-Steinberg dithering, JPEG quality 80.
+    With a ``numpy.random.Generator`` they are drawn: 64-256 colours with Floyd-Steinberg, ordered or no dithering,
+    JPEG quality 70-95. ValueError for any other kind.
+    """
+    if kind == "cv2":
+        size = hr.shape[1] // SCALE, hr.shape[0] // SCALE
+        return cv2.resize(hr, size, interpolation=cv2.INTER_CUBIC)
+    lr = shrink(hr)
+    if kind == "clean":
+        return lr
+    if kind == "gif":
+        if rng is None:
+            return reduce_palette(lr, 256, "floyd-steinberg")
+        return reduce_palette(lr, int(rng.integers(64, 257)), rng.choice(["floyd-steinberg", "ordered", "none"]))
+    if kind == "jpeg":
+        return compress(lr, 80 if rng is None else int(rng.integers(70, 96)))
+    raise ValueError(f"unknown kind of input {kind!r}, expected one of {', '.join(KINDS)}")
+
+
+def reduce_palette(picture, colours, dither):
+    """An RGB uint8 picture (h, w, 3) in a median-cut palette of its own, dithered as said."""
+    palette = Image.fromarray(picture).quantize(colours, method=Image.Quantize.MEDIANCUT)
+    if dither == "ordered":
+        picture = add_bayer_pattern(picture, colours)
+    method = Image.Dither.FLOYDSTEINBERG if dither == "floyd-steinberg" else Image.Dither.NONE
+    return np.asarray(Image.fromarray(picture).quantize(palette=palette, dither=method).convert("RGB"))
+
+
+def add_bayer_pattern(picture, colours):
+    """Ordered dithering before quantisation: the 4x4 Bayer matrix, as wide as the spacing of an even palette."""
+    bayer = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]])
+    height, width = picture.shape[:2]
+    pattern = np.tile((bayer + 0.5) / 16 - 0.5, (height // 4 + 1, width // 4 + 1))[:height, :width, None]
+    # An adaptive palette is denser than an even one where the picture has its colours.
+    spacing = 0.5 * 255 / np.cbrt(colours)
+    return np.clip(np.rint(picture + spacing * pattern), 0, 255).astype(np.uint8)
+
+
+def compress(picture, quality):
+    """An RGB uint8 picture (h, w, 3) after JPEG."""
+    data = io.BytesIO()
+    Image.fromarray(picture).save(data, "JPEG", quality=quality)
+    return np.asarray(Image.open(data).convert("RGB"))

@@ -1,0 +1,74 @@
+"""What can be measured of a picture: its nearness to an original, and what it is like by itself."""
+
+import cv2
+import numpy as np
+from skimage.feature import structure_tensor
+from skimage.measure import blur_effect
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from superres.network import SCALE
+
+
+def luma(rgb):
+    """Y of BT.601 in [16, 235], float64 (h, w), of an RGB uint8 picture (h, w, 3): what papers measure on."""
+    return 16 + rgb @ np.array([65.481, 128.553, 24.966]) / 255
+
+
+def quality(original, picture, border=4):
+    """PSNR in dB and SSIM of a picture against its original, on Y, without ``border`` pixels at each side.
+
+    The protocol of the SRGAN paper (section 3.1); SSIM with the 11x11 Gaussian window of Wang et al. 2004.
+    """
+    inner = slice(border, -border), slice(border, -border)
+    a, b = luma(original)[inner], luma(picture)[inner]
+    psnr = peak_signal_noise_ratio(a, b, data_range=255)
+    return psnr, structural_similarity(a, b, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+
+
+def blur(picture):
+    """The no-reference measure of Crete et al. 2007 on Y: 0 is sharp, 1 is blurred."""
+    return blur_effect(luma(picture))
+
+
+def edge_density(picture):
+    """Share of the pixels that are edges (Canny 1986)."""
+    return np.mean(cv2.Canny(luma(picture).astype(np.uint8), 100, 200) > 0)
+
+
+def fine_detail(picture):
+    """Root mean square, in grey levels, of the frequencies that a picture SCALE times smaller cannot hold."""
+    frequency, power = power_per_frequency(picture)
+    return np.sqrt(power[frequency > 0.5 / SCALE].sum())
+
+
+def coherence(picture, sigma=4):
+    """How much a picture's gradients, within about ``sigma`` pixels, run in one direction: 0 not at all, 1 all of them."""
+    yy, yx, xx = structure_tensor(luma(picture), sigma=sigma, mode="nearest")
+    return np.hypot(yy - xx, 2 * yx).sum() / (yy + xx).sum()
+
+
+def colourfulness(picture):
+    """The measure of Hasler and Suesstrunk 2003: 0 is grey, beyond 80 is very colourful."""
+    red, green, blue = np.moveaxis(picture.astype(float), 2, 0)
+    opponents = red - green, (red + green) / 2 - blue
+    return np.hypot(*map(np.std, opponents)) + 0.3 * np.hypot(*map(np.mean, opponents))
+
+
+def power_per_frequency(picture):
+    """Every frequency of Y: its distance from zero (cycles per pixel) and its power (grey levels squared), (h, w) each.
+
+    A Hann window keeps the picture's borders out of it; the powers add up to about the variance.
+    """
+    y = luma(picture)
+    window = np.outer(np.hanning(y.shape[0]), np.hanning(y.shape[1]))
+    power = np.abs(np.fft.fft2((y - np.average(y, weights=window)) * window)) ** 2 / (window**2).sum() / y.size
+    return np.hypot(*np.meshgrid(*map(np.fft.fftfreq, y.shape), indexing="ij")), power
+
+
+def radial_spectrum(picture, bins=48):
+    """Radially averaged power spectrum of Y: frequencies up to 0.5 cycles per pixel, and the mean power at each."""
+    frequency, power = power_per_frequency(picture)
+    edges = np.linspace(0, 0.5, bins + 1)
+    total, _ = np.histogram(frequency, edges, weights=power)
+    count, _ = np.histogram(frequency, edges)
+    return (edges[1:] + edges[:-1]) / 2, total / count

@@ -1,0 +1,114 @@
+"""What is measured of pictures, and the figures and tables made of it."""
+
+import base64
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from skimage.color import rgb2ycbcr
+from skimage.metrics import peak_signal_noise_ratio
+
+from superres import figures, measures
+from superres.gif import save_gif
+
+
+@pytest.fixture
+def picture(rng):
+    return rng.integers(0, 256, (24, 32, 3), np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def waves(height, width, frequency):
+    """Vertical stripes of so many cycles per pixel, grey."""
+    wave = 127.5 + 100 * np.sin(2 * np.pi * frequency * np.arange(width))
+    return np.tile(wave.round().astype(np.uint8)[None, :, None], (height, 1, 3))
+
+
+def test_luma_is_bt601(picture):
+    np.testing.assert_allclose(measures.luma(picture), rgb2ycbcr(picture)[..., 0], atol=1e-6)
+
+
+def test_quality_leaves_the_border_out(picture):
+    other = picture.copy()
+    other[:4], other[-4:], other[:, :4], other[:, -4:] = 0, 0, 0, 0
+    other[12, 16] = 255 - other[12, 16]
+    psnr, ssim = measures.quality(picture, other)
+    inner = np.s_[4:-4, 4:-4]
+    expected = peak_signal_noise_ratio(measures.luma(picture)[inner], measures.luma(other)[inner], data_range=255)
+    assert psnr == pytest.approx(expected) and psnr > 25
+    assert 0.9 < ssim < 1
+
+
+def test_blur_and_fine_detail_tell_sharp_from_blurred():
+    sharp, smooth = waves(64, 64, 0.3), waves(64, 64, 0.02)
+    assert measures.blur(sharp) < measures.blur(smooth)
+    assert measures.fine_detail(sharp) > 50 > 1 > measures.fine_detail(smooth)
+
+
+def test_coherence_is_high_for_stripes_and_low_for_noise(rng):
+    assert measures.coherence(waves(64, 64, 0.05)) > 0.95
+    assert measures.coherence(rng.integers(0, 256, (96, 96, 3), np.uint8)) < 0.3
+
+
+def test_colourfulness_of_grey_is_none(picture):
+    assert measures.colourfulness(waves(8, 8, 0.1)) == 0
+    assert measures.colourfulness(picture) > 50
+
+
+def test_spectrum_peaks_where_the_stripes_are():
+    frequency, power = measures.radial_spectrum(waves(96, 96, 0.25))
+    assert frequency[power.argmax()] == pytest.approx(0.25, abs=0.5 / 48)
+
+
+def test_power_adds_up_to_the_variance(picture):
+    _, power = measures.power_per_frequency(np.tile(picture, (4, 4, 1)))
+    assert power.sum() == pytest.approx(measures.luma(picture).var(), rel=0.2)
+
+
+def test_compare_shows_the_crops_pixel_by_pixel(picture):
+    figure = figures.compare({"A": picture, "B": 255 - picture}, [(5, 3, 8, 6)], picture)
+    titles = [axis.get_title() for axis in figure.axes[:2]]
+    assert titles[0] == "A\n32x24" and "B\n32x24" in titles[1] and "dB" in titles[1]
+    shown = [axis.images[0].get_array() for axis in figure.axes[2:]]
+    np.testing.assert_array_equal(shown[0], picture[3:9, 5:13])
+    np.testing.assert_array_equal(shown[1], 255 - picture[3:9, 5:13])
+    assert figure.axes[2].images[0].get_interpolation() == "nearest"
+
+
+def test_mosaic_and_zoom_keep_pictures_in_order(picture):
+    parts = figures.zoom({str(i): picture + i for i in range(3)}, (2, 1, 8, 4))
+    figure = figures.mosaic(parts, columns=2)
+    np.testing.assert_array_equal(figure.axes[2].images[0].get_array(), picture[1:5, 2:10] + 2)
+    assert not figure.axes[3].images
+
+
+def test_tables_hold_what_was_measured(picture, tmp_path):
+    text = figures.quality_table({"Same": picture[::-1]}, picture).data
+    assert f"{measures.quality(picture, picture[::-1])[0]:.3f}" in text
+    save_gif(tmp_path / "a.gif", [picture, 255 - picture], [40, 60], loop=None)
+    row = figures.gif_table({"Clip": tmp_path / "a.gif"}).data.splitlines()[-1]
+    assert row == f"| Clip | 2 | 32x24 | 100 ms | once | {(tmp_path / 'a.gif').stat().st_size:,} |"
+
+
+def test_gains_are_differences_to_bicubic(picture, rng):
+    pictures = {name: np.clip(picture + rng.normal(0, s, picture.shape), 0, 255).astype(np.uint8)
+                for name, s in (("Bicubic", 20), ("SRGAN", 5))} | {"Original": picture}
+    psnr = {name: measures.quality(picture, pictures[name])[0] for name in ("Bicubic", "SRGAN")}
+    assert figures.psnr_gains(pictures) == {"SRGAN": pytest.approx(psnr["SRGAN"] - psnr["Bicubic"])}
+    assert f"+{psnr['SRGAN'] - psnr['Bicubic']:.2f}" in figures.kinds_table({"noise": pictures}).data
+
+
+def test_show_gif_embeds_the_file(tmp_path, picture):
+    save_gif(tmp_path / "a&b.gif", [picture], 100)
+    shown = figures.show_gif(tmp_path / "a&b.gif", width=300).data
+    assert base64.b64encode((tmp_path / "a&b.gif").read_bytes()).decode() in shown
+    assert 'width="300"' in shown and "a&amp;b.gif" in shown

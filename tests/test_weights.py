@@ -1,0 +1,424 @@
+"""superres/weights.py: bundled files, files of Keras 3 and of Keras 2's own writer, and a hub on this machine."""
+
+import http.server
+import importlib
+import shutil
+import socket
+import sys
+import threading
+import time
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from conftest import difference, randomise
+
+import superres
+from srgan import apply_srgan
+from superres import network, weights
+from superres.weights import load_generator
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (13, 17, 3), np.uint8)
+COMMIT = "c" * 40
+
+
+def same_weights(model, other):
+    pairs = zip(model.get_weights(), other.get_weights(), strict=True)
+    return all(np.array_equal(a, b) for a, b in pairs)
+
+
+def small_generator(seed=0):
+    """With more than ten layers of a class, whose names a sort would misplace: conv2d_10 before conv2d_2."""
+    return randomise(network.generator(blocks=3, channels=4), seed)
+
+
+def course_generator(channels=64, blocks=16, normalise=lambda x: x / 255.0):
+    """The original SRGAN generator of krasserm/super-resolution, in Keras 2, Lambda layers and all."""
+    layers = tf_keras.layers
+
+    def conv(x, filters, size=3, **options):
+        return layers.Conv2D(filters, size, padding="same", **options)(x)
+
+    def prelu(x):
+        return layers.PReLU(shared_axes=[1, 2])(x)
+
+    inputs = layers.Input((None, None, 3))
+    x = skip = prelu(conv(layers.Lambda(normalise)(inputs), channels, 9))
+    for _ in range(blocks):
+        y = prelu(layers.BatchNormalization(momentum=0.8)(conv(x, channels)))
+        x = layers.Add()([x, layers.BatchNormalization(momentum=0.8)(conv(y, channels))])
+    x = layers.Add()([skip, layers.BatchNormalization()(conv(x, channels))])
+    for _ in range(2):
+        x = prelu(layers.Lambda(lambda x: tf.nn.depth_to_space(x, 2))(conv(x, 4 * channels)))
+    x = layers.Lambda(lambda x: (x + 1) * 127.5)(conv(x, 3, 9, activation="tanh"))
+    model = tf_keras.Model(inputs, x)
+    model.set_weights(randomise(network.generator(blocks, channels, batch_norm=True, tanh=True)).get_weights())
+    return model
+
+
+# ---- bundled, interpolated -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", weights.BUNDLED)
+def test_bundled_weights_load_without_a_network(name, monkeypatch):
+    def no_network(*_):
+        raise AssertionError("a bundled file needs no network")
+
+    monkeypatch.setattr(socket.socket, "connect", no_network)
+    assert load_generator(name) is load_generator(name)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A copy of weights/ to damage."""
+    copy = shutil.copytree(weights.FOLDER, tmp_path / "weights")
+    monkeypatch.setattr(weights, "FOLDER", copy)
+    monkeypatch.setattr(weights, "load", weights.load.__wrapped__)
+    return copy
+
+
+def test_bundled_weights_with_a_flipped_bit_are_refused(folder):
+    path = folder / "srgan_x4.keras"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    for source in "srgan", "srgan:0.5":
+        with pytest.raises(ValueError, match=r"srgan_x4\.keras: SHA-256"):
+            load_generator(source)
+
+
+def test_bundled_weights_that_are_missing_are_named(folder):
+    (folder / "srresnet_x4.keras").unlink()
+    for source in "srresnet", "srgan:0.5":
+        with pytest.raises(FileNotFoundError, match=r"srresnet_x4\.keras"):
+            load_generator(source)
+
+
+def test_interpolation_goes_from_srresnet_to_srgan():
+    assert same_weights(load_generator("srgan:0"), load_generator("srresnet"))
+    assert same_weights(load_generator("srgan:1"), load_generator("srgan"))
+    ends = (load_generator(name).get_weights() for name in ("srresnet", "srgan"))
+    for middle, start, end in zip(load_generator("srgan:0.5").get_weights(), *ends, strict=True):
+        np.testing.assert_allclose(middle, (start + end) / 2, atol=1e-7)
+
+
+@pytest.mark.parametrize("alpha", ["1.01", "-0.1", "nan", "half", ""])
+def test_interpolation_outside_the_range_is_an_error(alpha):
+    with pytest.raises(ValueError, match=f"'srgan:{alpha}': expected .* between 0 .* and 1"):
+        load_generator(f"srgan:{alpha}")
+
+
+@pytest.mark.parametrize("name", ["srgna", "", "SRGAN"])
+def test_an_unknown_name_is_answered_with_the_known_ones(name):
+    with pytest.raises(ValueError, match=f"unknown weights '{name}': expected one of srgan, srresnet, srcnn"):
+        load_generator(name)
+
+
+# ---- the course's files ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """The original model, and the folder that holds it as Keras 2's weights and as its whole model."""
+    folder, model = tmp_path_factory.mktemp("course"), course_generator()
+    model.save_weights(folder / "any name.h5")
+    model.save(folder / "other.hdf5")
+    return model, folder
+
+
+@pytest.mark.parametrize("file", ["any name.h5", "other.hdf5"])
+def test_the_courses_generator_gives_its_own_pixels(file, course):
+    original, folder = course
+    model = load_generator(folder / file)
+    for picture in PICTURE, PICTURE[:1, :1]:
+        expected = np.asarray(original(picture[None].astype(np.float32)))[0].clip(0, 255).round()
+        assert np.isin(expected, (0, 255)).mean() < 0.5, "saturated: little would show"
+        most, mean = difference(apply_srgan(picture, model), expected.astype(np.uint8))
+        assert most <= 1 and mean < 0.01
+
+
+def test_a_lambda_in_a_file_is_never_executed(tmp_path):
+    marker, path = tmp_path / "executed", tmp_path / "trap.h5"
+
+    def trap(x, marker=str(marker)):
+        open(marker, "w").close()
+        return x / 255.0
+
+    model = course_generator(channels=4, blocks=1, normalise=trap)
+    model.save(path)
+    marker.unlink()
+    apply_srgan(PICTURE, load_generator(path))
+    assert not marker.exists()
+    tf_keras.models.load_model(path)
+    assert marker.exists(), "the trap does not work"
+
+
+def test_the_courses_srcnn_gives_its_own_values(tmp_path):
+    layers = tf_keras.layers
+    original = tf_keras.Sequential([
+        layers.Conv2D(128, 9, padding="same", input_shape=(None, None, 3)), layers.ReLU(),
+        layers.Conv2D(64, 5, padding="same"), layers.ReLU(),
+        layers.Conv2D(3, 5, padding="same"),
+    ])  # fmt: skip
+    original.compile("adam", "mse")
+    original.save(tmp_path / "srcnn.h5")
+    x = PICTURE[None].astype(np.float32)
+    np.testing.assert_allclose(load_generator(tmp_path / "srcnn.h5")(x), 255 * original(x / 255), atol=1e-3)
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def save(model, path):
+    (model.save_weights if path.name.endswith(".weights.h5") else model.save)(path)
+    return path
+
+
+@pytest.mark.parametrize("file", ["model.keras", "model.weights.h5", "model.h5"])
+def test_a_file_of_this_keras_comes_back(file, tmp_path):
+    for model in small_generator(), randomise(network.srcnn((5, 4))):
+        path = save(model, tmp_path / file)
+        assert same_weights(load_generator(path), model)
+        assert load_generator(str(path)) is load_generator(path)
+    model = randomise(network.generator(blocks=2, channels=4, batch_norm=True, tanh=True))
+    path = save(model, tmp_path / file)
+    np.testing.assert_allclose(load_generator(path)(PICTURE[None]), model(PICTURE[None]), atol=1e-3)
+
+
+def test_a_file_written_anew_is_loaded_anew(tmp_path):
+    for seed in range(2):
+        model = small_generator(seed)
+        assert same_weights(load_generator(save(model, tmp_path / "model.keras")), model)
+
+
+@pytest.mark.parametrize("file", ["model.keras", "model.weights.h5", "model.h5"])
+def test_a_file_cut_short_is_refused(file, tmp_path):
+    content = save(small_generator(), tmp_path / file).read_bytes()
+    for length in 0, 1, 4, 100, len(content) // 2, len(content) * 9 // 10, len(content) - 1:
+        refuse(tmp_path / f"cut_{length}_{file}", content[:length], "damaged")
+
+
+def test_a_changed_byte_in_a_keras_file_is_noticed(tmp_path):
+    content = bytearray(save(small_generator(), tmp_path / "model.keras").read_bytes())
+    content[len(content) // 2] ^= 1
+    refuse(tmp_path / "changed.keras", content, "damaged")
+
+
+def refuse(path, content, reason):
+    path.write_bytes(content)
+    with pytest.raises(ValueError) as raised:
+        load_generator(path)
+    assert str(raised.value).startswith(f"{path}: ") and reason in str(raised.value)
+    assert "expected" in str(raised.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"weights\n" * 1000, b"PK\x05\x06" + bytes(18), b"\x89HDF\r\n\x1a\n"])
+def test_a_file_that_holds_no_weights_is_refused(content, tmp_path):
+    refuse(tmp_path / "model.keras", content, "not a weights file")
+
+
+def other_network(name):
+    layers, rgb, generator = keras.layers, keras.Input((8, 8, 3)), small_generator()
+    conv = layers.Conv2D
+    srcnn = network.srcnn((5, 4))(rgb)
+    return {
+        "classifier": keras.Sequential([rgb, conv(4, 3), conv(4, 3), layers.Flatten(), layers.Dense(2)]),
+        "no layers": keras.Sequential([rgb, layers.Flatten()]),
+        "no biases": keras.Sequential([rgb, *(conv(n, 3, use_bias=False) for n in (4, 4, 3))]),
+        "9-1-5": keras.Sequential([rgb, conv(4, 9, padding="same"), conv(4, 1), conv(3, 5)]),
+        "one layer more": keras.Model(generator.inputs, conv(3, 1)(generator.output)),
+        "other slopes": keras.Model(rgb, layers.PReLU()(srcnn)),
+    }[name]
+
+
+@pytest.mark.parametrize("name", ["classifier", "no layers", "no biases", "9-1-5", "one layer more", "other slopes"])
+def test_another_network_is_refused(name, tmp_path):
+    path = save(other_network(name), tmp_path / "model.weights.h5")
+    refuse(path, path.read_bytes(), "the weights of another network")
+
+
+def test_the_refusal_of_another_network_says_what_it_is_and_what_was_expected(tmp_path):
+    rgb = keras.Input((None, None, 3))
+    path = save(keras.Sequential([rgb, keras.layers.Conv2D(8, 3)]), tmp_path / "model.keras")
+    with pytest.raises(
+        ValueError, match=r"another network \(1 convolutions, .*\[3x3x3x8\]\): expected .*SRGAN generator .*SRCNN"
+    ):
+        load_generator(path)
+
+
+@pytest.mark.parametrize("kind", ["link", "dataset", "view"])
+def test_arrays_outside_the_file_are_refused(kind, tmp_path):
+    path = save(small_generator(), tmp_path / "model.weights.h5")
+    bias = np.zeros(4, np.float32)
+    (tmp_path / "secret.bin").write_bytes(bias.tobytes())
+    with h5py.File(tmp_path / "secret.h5", "w") as other:
+        other["bias"] = bias
+    with h5py.File(path, "a") as file:
+        variables = file["layers/conv2d/vars"]
+        del variables["1"]
+        if kind == "link":
+            variables["1"] = h5py.ExternalLink(tmp_path / "secret.h5", "bias")
+        elif kind == "dataset":
+            variables.create_dataset("1", (4,), "f4", external=[(tmp_path / "secret.bin", 0, bias.nbytes)])
+        else:
+            layout = h5py.VirtualLayout((4,), "f4")
+            layout[:] = h5py.VirtualSource(tmp_path / "secret.h5", "bias", (4,))
+            variables.create_virtual_dataset("1", layout)
+    with pytest.raises(ValueError, match="kept outside"):
+        load_generator(path)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    for path in tmp_path / "none.keras", tmp_path / "none":
+        with pytest.raises(FileNotFoundError, match=f"{path}: no such weights file"):
+            load_generator(path)
+    with pytest.raises(ValueError, match=f"{tmp_path}: a folder"):
+        load_generator(tmp_path)
+
+
+# ---- the hub ---------------------------------------------------------------------------------------------------------
+
+
+class Hub(http.server.ThreadingHTTPServer):
+    """What the Hugging Face Hub answers to a client that downloads files of the repository someone/faces."""
+
+    def __init__(self, files):
+        super().__init__(("127.0.0.1", 0), HubRequest)
+        self.files, self.requests, self.fault = files, [], None
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, *_):
+        pass
+
+
+class HubRequest(http.server.BaseHTTPRequestHandler):
+    def do_HEAD(self):
+        hub = self.server
+        if "/resolve/" not in self.path:
+            return self.answer(404)
+        hub.requests.append(self.command)
+        owner, name, _, revision, path = self.path[1:].split("/", 4)
+        if hub.fault == "silent":
+            time.sleep(20)
+        elif isinstance(hub.fault, int):
+            self.answer(hub.fault)
+        elif f"{owner}/{name}" != "someone/faces":
+            self.answer(401, {"X-Error-Code": "RepoNotFound"})
+        elif revision not in ("main", "v1", COMMIT):
+            self.answer(404, {"X-Error-Code": "RevisionNotFound"})
+        elif path not in hub.files:
+            self.answer(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+        else:
+            self.answer(200, {"ETag": f'"{path}"', "X-Repo-Commit": COMMIT}, hub.files[path])
+
+    do_GET = do_HEAD
+
+    def answer(self, status, headers=(), content=b""):
+        self.send_response(status)
+        for header in {**dict(headers), "Content-Length": len(content)}.items():
+            self.send_header(*map(str, header))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content[: len(content) // 2] if self.server.fault == "cut" else content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def generator_file(tmp_path_factory):
+    return save(small_generator(), tmp_path_factory.mktemp("hub") / "model.keras").read_bytes()
+
+
+@pytest.fixture
+def hub(generator_file):
+    with Hub({"models/x4.keras": generator_file, "cut.keras": generator_file[:-100]}) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def new_session(hub, tmp_path, monkeypatch):
+    """``load_generator`` as a new Python would have it, for huggingface_hub reads the environment at import."""
+
+    def start(**environment):
+        defaults = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_ETAG_TIMEOUT": "1"}
+        for name, value in (defaults | environment).items():
+            monkeypatch.setenv(name, value)
+        for name in [name for name in sys.modules if name.startswith("huggingface_hub")] + ["superres.weights"]:
+            monkeypatch.delitem(sys.modules, name)
+        return importlib.import_module("superres.weights").load_generator
+
+    monkeypatch.setattr(superres, "weights", weights)
+    for name in "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN", "http_proxy", "HTTP_PROXY":
+        monkeypatch.delenv(name, raising=False)
+    return start
+
+
+def test_a_hub_file_is_downloaded_once(new_session, hub, generator_file, tmp_path):
+    (tmp_path / "x4.keras").write_bytes(generator_file)
+    expected = load_generator(tmp_path / "x4.keras")
+    sessions = {"": "HEAD HEAD GET", "@main": "HEAD", "@v1": "HEAD HEAD", f"@{COMMIT}": ""}
+    for revision, requests in sessions.items():
+        load = new_session()
+        model = load(f"hf://someone/faces/models/x4.keras{revision}")
+        assert same_weights(model, expected)
+        assert load(f"hf://someone/faces/models/x4.keras{revision}") is model
+        assert hub.requests == requests.split()
+        hub.requests.clear()
+
+
+def test_a_hub_file_in_the_cache_needs_no_hub(new_session, hub):
+    new_session()("hf://someone/faces/models/x4.keras")
+    hub.requests.clear()
+    assert new_session(HF_HUB_OFFLINE="1")("hf://someone/faces/models/x4.keras")
+    assert not hub.requests
+    hub.fault = 503
+    assert new_session()("hf://someone/faces/models/x4.keras")
+
+
+@pytest.mark.parametrize(("source", "missing"), [
+    ("hf://someone/none/models/x4.keras", "no repository someone/none"),
+    ("hf://someone/faces/models/none.keras", "no file models/none.keras"),
+    ("hf://someone/faces/models/x4.keras@v2", "no revision v2"),
+])  # fmt: skip
+def test_what_the_hub_has_not_is_named(source, missing, new_session):
+    with pytest.raises(FileNotFoundError, match=f"{source}: .*{missing}"):
+        new_session()(source)
+
+
+def test_a_damaged_hub_file_is_refused(new_session):
+    with pytest.raises(ValueError, match=r"hf://someone/faces/cut\.keras: not a weights file, or a damaged one"):
+        new_session()("hf://someone/faces/cut.keras")
+
+
+@pytest.mark.parametrize("fault", ["closed", "offline", "silent", 403, 500])
+def test_a_hub_that_does_not_answer_is_an_error_soon(fault, new_session, hub):
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        closed = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    hub.fault = fault
+    load = new_session(**{"closed": {"HF_ENDPOINT": closed}, "offline": {"HF_HUB_OFFLINE": "1"}}.get(fault, {}))
+    start = time.monotonic()
+    with pytest.raises(ConnectionError, match="hf://someone/faces/models/x4.keras: no copy in the cache, and the hub"):
+        load("hf://someone/faces/models/x4.keras")
+    # At once, but for the versions before 1.0 that ask six times over.
+    assert time.monotonic() - start < 100
+
+
+def test_an_interrupted_download_is_an_error_and_can_be_repeated(new_session, hub, monkeypatch):
+    hub.fault = "cut"
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    with pytest.raises(ConnectionError, match="hf://someone/faces/models/x4.keras: .* the hub does not deliver"):
+        new_session()("hf://someone/faces/models/x4.keras")
+    hub.fault = None
+    assert new_session()("hf://someone/faces/models/x4.keras")
+
+
+@pytest.mark.parametrize("source", ["hf://faces/x4.keras", "hf://someone/faces", "hf://someone/faces@v1/x4.keras"])
+def test_a_hub_source_that_lacks_a_part_is_an_error(source):
+    with pytest.raises(ValueError, match=f"{source}: expected hf://OWNER/REPO/FILE"):
+        load_generator(source)
