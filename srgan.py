@@ -1,10 +1,10 @@
 """Single-image super-resolution x4 with the SRGAN generator, for pictures and GIFs.
 
-    from srgan import apply_srgan, read_image, save_image
-    save_image("photo_x4.png", apply_srgan(read_image("photo.jpg")))
+from srgan import apply_srgan, read_image, save_image
+save_image("photo_x4.png", apply_srgan(read_image("photo.jpg")))
 
-    python srgan.py photo.jpg photo_x4.png
-    python srgan.py clip.gif clip_x4.gif --method bicubic
+python srgan.py photo.jpg photo_x4.png
+python srgan.py clip.gif clip_x4.gif --method bicubic
 """
 
 import argparse

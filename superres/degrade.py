@@ -8,8 +8,6 @@ from PIL import Image
 
 from superres.network import SCALE
 
-KINDS = ("clean", "cv2", "gif", "jpeg")
-
 
 def shrink(picture, factor=SCALE):
     """A picture reduced ``factor`` times by antialiased bicubic interpolation, the convention of DIV2K."""
@@ -43,7 +41,7 @@ def degrade(hr, kind, rng=None):
         return reduce_palette(lr, int(rng.integers(64, 257)), rng.choice(["floyd-steinberg", "ordered", "none"]))
     if kind == "jpeg":
         return compress(lr, 80 if rng is None else int(rng.integers(70, 96)))
-    raise ValueError(f"unknown kind of input {kind!r}, expected one of {', '.join(KINDS)}")
+    raise ValueError(f"unknown kind of input {kind!r}, expected clean, cv2, gif or jpeg")
 
 
 def reduce_palette(picture, colours, dither):

@@ -120,7 +120,11 @@ def mosaic(pictures, columns):
 
 def psnr_gains(pictures):
     """By how many dB each method exceeds bicubic in PSNR; pictures: {method: picture}, "Original" among them."""
-    psnr = {method: quality(pictures["Original"], picture)[0] for method, picture in pictures.items() if method != "Original"}
+    psnr = {
+        method: quality(pictures["Original"], picture)[0]
+        for method, picture in pictures.items()
+        if method != "Original"
+    }
     base = psnr.pop("Bicubic")
     return {method: value - base for method, value in psnr.items()}
 
@@ -182,7 +186,9 @@ def resolution_curves(results):
         style = {"color": METHOD_COLOURS[method], "marker": "o", "label": method}
         right.plot(widths, [blur(pictures[method]) for pictures in results.values()], **style)
         if method != "Original":
-            left.plot(widths, [quality(pictures["Original"], pictures[method])[0] for pictures in results.values()], **style)
+            left.plot(
+                widths, [quality(pictures["Original"], pictures[method])[0] for pictures in results.values()], **style
+            )
     left.set(ylabel="PSNR (dB)")
     right.set(ylabel="Blur (lower is sharper)")
     for axis in (left, right):

@@ -23,7 +23,9 @@ def read_image(path):
                 picture = Image.fromarray((np.array(picture) >> 8).astype(np.uint8))
             return np.array(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
     except UnidentifiedImageError as error:
-        raise ValueError(f"{path}: not a picture (or an empty file): expected PNG, JPEG, WebP, GIF or the like") from error
+        raise ValueError(
+            f"{path}: not a picture (or an empty file): expected PNG, JPEG, WebP, GIF or the like"
+        ) from error
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path}: the picture is damaged or cut short: {error}") from error
 

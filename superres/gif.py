@@ -6,6 +6,7 @@ frames that name none, and collects all frames in memory before it saves.
 
 Section numbers are those of the GIF89a specification, https://www.w3.org/Graphics/GIF/spec-gif89a.txt
 """
+
 import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,19 +19,20 @@ from PIL import Image
 
 from superres.files import replacing
 
-KEEP, CLEAR, RESTORE = 1, 2, 3      # disposal methods (section 23); 0, unspecified, keeps as well
-TRANSPARENT = 255                   # the colour index that save_gif draws nothing with
-LONGEST = 65535 * 10                # milliseconds: a delay is 16 bits of hundredths of a second
+KEEP, CLEAR, RESTORE = 1, 2, 3  # disposal methods (section 23); 0, unspecified, keeps as well
+TRANSPARENT = 255  # the colour index that save_gif draws nothing with
+LONGEST = 65535 * 10  # milliseconds: a delay is 16 bits of hundredths of a second
 
 
 class _Image(NamedTuple):
     """An image of the file (section 20), the control that applies to it (23), where its pixels are (22)."""
-    box: tuple[int, int, int, int]      # left, top, width, height on the screen
+
+    box: tuple[int, int, int, int]  # left, top, width, height on the screen
     palette: bytes
     transparent: int | None
     disposal: int
-    delay: int                          # hundredths of a second
-    coding: tuple[int, bool]            # LZW minimum code size, interlaced
+    delay: int  # hundredths of a second
+    coding: tuple[int, bool]  # LZW minimum code size, interlaced
     offset: int
     length: int
 
@@ -42,11 +44,12 @@ class Gif:
     A frame is the full screen, uint8: RGB (height, width, 3), or in a `transparent` file RGBA
     (height, width, 4) with alpha 0 or 255.
     """
+
     path: str | os.PathLike
-    size: tuple[int, int]               # width, height
-    durations: tuple[int, ...]          # milliseconds, as stored: viewers show 0 for longer
-    loop: int | None                    # as Pillow's: 0 forever, n as stored, None without a loop block
-    transparent: bool                   # whether nothing shows at some pixel of some frame
+    size: tuple[int, int]  # width, height
+    durations: tuple[int, ...]  # milliseconds, as stored: viewers show 0 for longer
+    loop: int | None  # as Pillow's: 0 forever, n as stored, None without a loop block
+    transparent: bool  # whether nothing shows at some pixel of some frame
     _images: tuple[_Image, ...] = field(repr=False)
 
     def __len__(self) -> int:
@@ -62,13 +65,13 @@ class Gif:
                 except ValueError as error:
                     raise ValueError(f"{self.path}: frame {number} of the GIF is damaged: {error}") from error
                 left, top, width, height = image.box
-                area = canvas[top:top + height, left:left + width]
-                picture = picture[:area.shape[0], :area.shape[1]]       # an image may overhang the screen
+                area = canvas[top : top + height, left : left + width]
+                picture = picture[: area.shape[0], : area.shape[1]]  # an image may overhang the screen
                 before = area.copy()
                 np.copyto(area, picture, where=picture[..., 3:] > 0)
                 yield canvas.copy() if self.transparent else canvas[..., :3].copy()
                 if image.disposal == CLEAR:
-                    area[:] = 0     # to nothing, as browsers do, not to the specification's background colour
+                    area[:] = 0  # to nothing, as browsers do, not to the specification's background colour
                 elif image.disposal == RESTORE:
                     area[:] = before
 
@@ -82,7 +85,7 @@ def open_gif(path) -> Gif:
     with open(path, "rb") as file:
         size, loop, images = _scan(file)
     gif = Gif(path, size, tuple(10 * image.delay for image in images), loop, True, tuple(images))
-    holes = [not frame[..., 3].all() for frame in gif]      # a list, so that no frame goes unchecked
+    holes = [not frame[..., 3].all() for frame in gif]  # a list, so that no frame goes unchecked
     return replace(gif, transparent=any(holes))
 
 
@@ -110,7 +113,7 @@ def _scan(file: BinaryIO) -> tuple[tuple[int, int], int | None, list[_Image]]:
                     flags, delay, index = struct.unpack("<xBHBx", data)
                     control = index if flags & 1 else None, flags >> 2 & 7, delay
                 elif label == b"\xff" and data[1:14] in (b"NETSCAPE2.0\3\1", b"ANIMEXTS1.0\3\1"):
-                    loop, = struct.unpack_from("<H", data, 14)
+                    (loop,) = struct.unpack_from("<H", data, 14)
             elif introducer == b",":
                 *box, flags = struct.unpack("<4HB", _take(file, 9))
                 palette = _take_palette(file, flags) or global_palette
@@ -119,11 +122,15 @@ def _scan(file: BinaryIO) -> tuple[tuple[int, int], int | None, list[_Image]]:
                 images.append(_Image(tuple(box), palette, *control, coding, offset, len(_take_sub_blocks(file))))
                 control = None, 0, 0
             else:
-                raise ValueError(f"{file.name}: frame {len(images) + 1} of the GIF is damaged: "
-                                 f"no block starts with {introducer!r}, at byte {file.tell() - 1}")
+                raise ValueError(
+                    f"{file.name}: frame {len(images) + 1} of the GIF is damaged: "
+                    f"no block starts with {introducer!r}, at byte {file.tell() - 1}"
+                )
     except EOFError:
-        raise ValueError(f"{file.name}: frame {len(images) + 1} of the GIF is truncated or missing: "
-                         f"the file ends at byte {file.tell()}, before a GIF's trailer") from None
+        raise ValueError(
+            f"{file.name}: frame {len(images) + 1} of the GIF is truncated or missing: "
+            f"the file ends at byte {file.tell()}, before a GIF's trailer"
+        ) from None
     if not images or not width or not height:
         raise ValueError(f"{file.name} has no frames to show: it holds {len(images)} of {width}x{height} pixels")
     return (width, height), loop, images
@@ -151,8 +158,8 @@ def _take_sub_blocks(file: BinaryIO) -> bytes:
 def _decode(file: BinaryIO, image: _Image) -> np.ndarray:
     """The image alone: RGBA uint8 (height, width, 4), alpha 0 where it draws nothing."""
     colours = np.frombuffer(image.palette, np.uint8).reshape(-1, 3)
-    table = np.zeros((256, 4), np.uint8)        # an index without a colour draws nothing
-    table[:len(colours)] = np.insert(colours, 3, 255, axis=1)
+    table = np.zeros((256, 4), np.uint8)  # an index without a colour draws nothing
+    table[: len(colours)] = np.insert(colours, 3, 255, axis=1)
     if image.transparent is not None:
         table[image.transparent] = 0
     file.seek(image.offset)
@@ -195,8 +202,10 @@ def _checked(frames: Iterable[np.ndarray], count: int | None) -> Iterator[np.nda
         frame = np.array(frame)
         shape = shape or frame.shape
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] not in (3, 4):
-            raise ValueError(f"frame {number} is {frame.dtype} {frame.shape}, "
-                             "expected uint8 (height, width, 3) or (height, width, 4)")
+            raise ValueError(
+                f"frame {number} is {frame.dtype} {frame.shape}, "
+                "expected uint8 (height, width, 3) or (height, width, 4)"
+            )
         if frame.shape != shape:
             raise ValueError(f"frame {number} is {frame.shape}, but the first is {shape}: expected one shape")
         if not 1 <= min(shape[:2]) <= max(shape[:2]) <= 65535:
@@ -223,7 +232,7 @@ def _delays(durations: Iterable[float]) -> Iterator[int]:
 def _encode(frames: Iterator[np.ndarray], delays: Iterator[int], loop: int | None) -> Iterator[bytes]:
     """The blocks of the file. A frame is the pixels that have to change, in the rectangle around them."""
     shown = None
-    for (frame, following), delay in zip(pairwise(chain(frames, [None])), delays):
+    for (frame, following), delay in zip(pairwise(chain(frames, [None])), delays, strict=False):
         opaque = _opaque(frame)
         if shown is None:
             yield _header(*opaque.shape, loop)
@@ -275,7 +284,8 @@ def _quantise(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not len(colours):
         return np.zeros(0, np.uint8), np.zeros((1, 3), np.uint8)
     picture = Image.fromarray(colours[np.newaxis]).quantize(
-        TRANSPARENT, Image.Quantize.MEDIANCUT, kmeans=1 + len(colours) // 20)
+        TRANSPARENT, Image.Quantize.MEDIANCUT, kmeans=1 + len(colours) // 20
+    )
     return np.asarray(picture)[0], np.array(picture.getpalette(), np.uint8).reshape(-1, 3)
 
 
@@ -286,14 +296,22 @@ def _header(height: int, width: int, loop: int | None) -> bytes:
     return screen if loop is None else screen + b"!\xff\x0bNETSCAPE2.0\3\1" + struct.pack("<HB", loop, 0)
 
 
-def _image(picture: np.ndarray, palette: np.ndarray, area: tuple[slice, slice],
-           disposal: int, delay: int, transparent: bool) -> bytes:
+def _image(
+    picture: np.ndarray, palette: np.ndarray, area: tuple[slice, slice], disposal: int, delay: int, transparent: bool
+) -> bytes:
     """Control, descriptor, palette and pixels of one image (sections 23, 20, 21 and 22)."""
     rows, columns = area
     height, width = picture.shape
     bits = max(1, (len(palette) - 1).bit_length())
-    return b"".join([
-        b"!\xf9\4", struct.pack("<BHBB", disposal << 2 | transparent, delay, TRANSPARENT, 0),
-        b",", struct.pack("<4HB", columns.start, rows.start, width, height, 128 | bits - 1),
-        palette.tobytes().ljust(3 << bits, b"\0"),
-        b"\x08", Image.fromarray(picture).tobytes("gif", "L", 8, False), b"\0"])
+    return b"".join(
+        [
+            b"!\xf9\4",
+            struct.pack("<BHBB", disposal << 2 | transparent, delay, TRANSPARENT, 0),
+            b",",
+            struct.pack("<4HB", columns.start, rows.start, width, height, 128 | bits - 1),
+            palette.tobytes().ljust(3 << bits, b"\0"),
+            b"\x08",
+            Image.fromarray(picture).tobytes("gif", "L", 8, False),
+            b"\0",
+        ]
+    )

@@ -86,7 +86,7 @@ def to_uint8(rgb):
 
 
 def tiled(function, x, scale, reach, tile, progress=False):
-    """``function`` over (h, w, c), tile by tile, each with ``reach`` pixels of surroundings: uint8 (h*scale, w*scale, 3).
+    """``function`` over (h, w, c), tile by tile, each with ``reach`` pixels around it: uint8 (h*scale, w*scale, 3).
 
     The tiles are even in size, so that none is a sliver that is all surroundings.
     """
@@ -108,7 +108,7 @@ def spans(length, most):
 
 
 def upscale(image, model, dtype="float32", progress=False):
-    """A picture through a model, whatever its kind: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), uint8, to the same x4.
+    """A uint8 picture through a model, whatever its kind: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), to the same x4.
 
     Alpha is enlarged by bicubic interpolation. Raises ValueError for any other array.
     """
@@ -125,8 +125,8 @@ def upscale(image, model, dtype="float32", progress=False):
 def upscale_frames(frames, enlarge):
     """The frames of a clip through ``enlarge``, a picture-to-picture function x4, one by one.
 
-    The network looks 40 pixels far, so that motion makes a still background shimmer by a grey level or two. Hence output
-    pixels further than ``STILL_REACH`` low-resolution pixels from any change keep their value.
+    The network looks 40 pixels far, so that motion makes a still background shimmer by a grey level or two. Hence
+    output pixels further than ``STILL_REACH`` low-resolution pixels from any change keep their value.
     """
     before = result = None
     for frame in frames:
@@ -147,7 +147,8 @@ def check(image):
     kind = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
     if image.dtype != np.uint8 or not kind or not image.size:
         raise ValueError(
-            f"expected a uint8 picture of shape (h, w), (h, w, 3) or (h, w, 4), got {image.dtype} of shape {image.shape}"
+            "expected a uint8 picture of shape (h, w), (h, w, 3) or (h, w, 4), "
+            f"got {image.dtype} of shape {image.shape}"
         )
 
 

@@ -22,7 +22,9 @@ def quality(original, picture, border=4):
     inner = slice(border, -border), slice(border, -border)
     a, b = luma(original)[inner], luma(picture)[inner]
     psnr = peak_signal_noise_ratio(a, b, data_range=255)
-    return psnr, structural_similarity(a, b, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+    return psnr, structural_similarity(
+        a, b, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+    )
 
 
 def blur(picture):
@@ -42,7 +44,7 @@ def fine_detail(picture):
 
 
 def coherence(picture, sigma=4):
-    """How much a picture's gradients, within about ``sigma`` pixels, run in one direction: 0 not at all, 1 all of them."""
+    """How much a picture's gradients, within about ``sigma`` pixels, run in one direction: 0 not at all, 1 all."""
     yy, yx, xx = structure_tensor(luma(picture), sigma=sigma, mode="nearest")
     return np.hypot(yy - xx, 2 * yx).sum() / (yy + xx).sum()
 

@@ -100,8 +100,10 @@ def test_tables_hold_what_was_measured(picture, tmp_path):
 
 
 def test_gains_are_differences_to_bicubic(picture, rng):
-    pictures = {name: np.clip(picture + rng.normal(0, s, picture.shape), 0, 255).astype(np.uint8)
-                for name, s in (("Bicubic", 20), ("SRGAN", 5))} | {"Original": picture}
+    pictures = {
+        name: np.clip(picture + rng.normal(0, s, picture.shape), 0, 255).astype(np.uint8)
+        for name, s in (("Bicubic", 20), ("SRGAN", 5))
+    } | {"Original": picture}
     psnr = {name: measures.quality(picture, pictures[name])[0] for name in ("Bicubic", "SRGAN")}
     assert figures.psnr_gains(pictures) == {"SRGAN": pytest.approx(psnr["SRGAN"] - psnr["Bicubic"])}
     assert f"+{psnr['SRGAN'] - psnr['Bicubic']:.2f}" in figures.kinds_table({"noise": pictures}).data

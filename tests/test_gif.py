@@ -1,4 +1,5 @@
 """superres/gif.py against Pillow's and OpenCV's reading of generated files, and against damage."""
+
 import struct
 import tracemalloc
 
@@ -13,8 +14,9 @@ from PIL import Image, ImageSequence
 from superres.gif import open_gif, read_gif, save_gif
 
 PALETTE = np.random.default_rng(0).permutation(256**3)[:256].astype("<u4").view(np.uint8).reshape(-1, 4)[:, :3].copy()
-quick = settings(max_examples=60, deadline=None, derandomize=True,
-                 suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def build_gif(size, images, loop=None):
@@ -27,12 +29,23 @@ def build_gif(size, images, loop=None):
         height, width = indices.shape
         local, interlaced = image.get("palette"), image.get("interlaced", False)
         parts += [
-            b"!\xf9\4", struct.pack("<BHBB", image.get("disposal", 0) << 2 | (transparent is not None),
-                                    image.get("delay", 4), transparent or 0, 0),
-            b",", struct.pack("<4HB", *image.get("at", (0, 0)), width, height,
-                              (0x87 if local is not None else 0) | interlaced << 6),
+            b"!\xf9\4",
+            struct.pack(
+                "<BHBB",
+                image.get("disposal", 0) << 2 | (transparent is not None),
+                image.get("delay", 4),
+                transparent or 0,
+                0,
+            ),
+            b",",
+            struct.pack(
+                "<4HB", *image.get("at", (0, 0)), width, height, (0x87 if local is not None else 0) | interlaced << 6
+            ),
             b"" if local is None else local.tobytes(),
-            b"\x08", Image.fromarray(indices).tobytes("gif", "L", 8, interlaced), b"\0"]
+            b"\x08",
+            Image.fromarray(indices).tobytes("gif", "L", 8, interlaced),
+            b"\0",
+        ]
     return b"".join(parts) + b";"
 
 
@@ -45,14 +58,17 @@ def gif_files(draw, disposals, always_transparent):
     for number in range(count):
         x, y = random.integers(width), random.integers(height)
         box = random.integers(1, height - y + 1), random.integers(1, width - x + 1)
-        images.append({
-            "indices": random.integers(0, draw(st.sampled_from([2, 9, 256])), box, dtype=np.uint8),
-            "at": (x, y),
-            "transparent": 1 if number in (0, count - 1) or always_transparent or draw(st.booleans()) else None,
-            "disposal": draw(st.sampled_from(disposals)),
-            "delay": draw(st.integers(0, 50)),
-            "interlaced": draw(st.booleans()),
-            "palette": random.permutation(PALETTE) if draw(st.booleans()) else None})
+        images.append(
+            {
+                "indices": random.integers(0, draw(st.sampled_from([2, 9, 256])), box, dtype=np.uint8),
+                "at": (x, y),
+                "transparent": 1 if number in (0, count - 1) or always_transparent or draw(st.booleans()) else None,
+                "disposal": draw(st.sampled_from(disposals)),
+                "delay": draw(st.integers(0, 50)),
+                "interlaced": draw(st.booleans()),
+                "palette": random.permutation(PALETTE) if draw(st.booleans()) else None,
+            }
+        )
     return (width, height), images, draw(st.sampled_from([None, 0, 1, 7, 65535]))
 
 
@@ -87,7 +103,7 @@ def pillow_frames(path):
 def opencv_frames(path):
     """Frames as RGBA, durations in milliseconds, number of plays."""
     _, animation = cv2.imreadanimation(str(path))
-    swapped = [frame[..., [2, 1, 0, 3][:frame.shape[2]]] for frame in animation.frames]
+    swapped = [frame[..., [2, 1, 0, 3][: frame.shape[2]]] for frame in animation.frames]
     return [rgba(frame) for frame in swapped], list(animation.durations), animation.loop_count
 
 
@@ -101,6 +117,7 @@ def noise(shape, seed=0):
 
 
 # Reading
+
 
 @quick
 @given(gif_files(disposals=[0, 1, 2, 3], always_transparent=False))
@@ -116,7 +133,7 @@ def test_reads_like_opencv(tmp_path, file):
     assert durations == their_durations == [image["delay"] * 10 for image in file[1]]
     assert loop == file[2]
     if loop:
-        assert plays == loop + 1        # the file counts repeats
+        assert plays == loop + 1  # the file counts repeats
 
 
 @quick
@@ -136,18 +153,28 @@ def test_reads_like_pillow(tmp_path, file):
 
 def dots(*places, disposal, transparent=None):
     """Images of one pixel each, colour 5, on a screen of 3x1."""
-    return [{"indices": np.full((1, 1), 5, np.uint8), "at": (place, 0), "disposal": disposal[number],
-             "transparent": transparent} for number, place in enumerate(places)]
+    return [
+        {
+            "indices": np.full((1, 1), 5, np.uint8),
+            "at": (place, 0),
+            "disposal": disposal[number],
+            "transparent": transparent,
+        }
+        for number, place in enumerate(places)
+    ]
 
 
-@pytest.mark.parametrize("disposal, visible", [
-    ([0, 0, 0], ["x..", "xx.", "xxx"]),
-    ([1, 1, 1], ["x..", "xx.", "xxx"]),
-    ([2, 2, 2], ["x..", ".x.", "..x"]),
-    ([3, 3, 3], ["x..", ".x.", "..x"]),
-    ([2, 0, 1], ["x..", ".x.", ".xx"]),       # Pillow disposes of the second image like the first
-    ([1, 3, 1], ["x..", "xx.", "x.x"]),
-])
+@pytest.mark.parametrize(
+    "disposal, visible",
+    [
+        ([0, 0, 0], ["x..", "xx.", "xxx"]),
+        ([1, 1, 1], ["x..", "xx.", "xxx"]),
+        ([2, 2, 2], ["x..", ".x.", "..x"]),
+        ([3, 3, 3], ["x..", ".x.", "..x"]),
+        ([2, 0, 1], ["x..", ".x.", ".xx"]),  # Pillow disposes of the second image like the first
+        ([1, 3, 1], ["x..", "xx.", "x.x"]),
+    ],
+)
 @pytest.mark.parametrize("transparent", [None, 1])
 def test_disposal_leaves_holes_as_browsers_show_them(tmp_path, disposal, visible, transparent):
     path = write(tmp_path / "a.gif", build_gif((3, 1), dots(0, 1, 2, disposal=disposal, transparent=transparent)))
@@ -165,11 +192,16 @@ def test_frames_are_rgb_unless_a_hole_shows(tmp_path):
 
 def test_a_control_applies_to_one_image(tmp_path):
     """The second image brings none: no delay, no transparency, no disposal (section 23)."""
-    data = build_gif((1, 1), [{"indices": np.array([[5]], np.uint8), "disposal": 2, "transparent": 6, "delay": 9},
-                              {"indices": np.array([[6]], np.uint8)},
-                              {"indices": np.array([[7]], np.uint8), "transparent": 7}])
+    data = build_gif(
+        (1, 1),
+        [
+            {"indices": np.array([[5]], np.uint8), "disposal": 2, "transparent": 6, "delay": 9},
+            {"indices": np.array([[6]], np.uint8)},
+            {"indices": np.array([[7]], np.uint8), "transparent": 7},
+        ],
+    )
     second_control = data.index(b"!\xf9", data.index(b"!\xf9") + 1)
-    data = data[:second_control] + data[second_control + 8:]
+    data = data[:second_control] + data[second_control + 8 :]
     frames, durations, _ = read_gif(write(tmp_path / "a.gif", data))
     np.testing.assert_array_equal(frames, PALETTE[[[[5]], [[6]], [[6]]]])
     assert durations == [90, 0, 40]
@@ -197,9 +229,15 @@ def test_open_gif_is_lazy_and_repeats(tmp_path):
 
 def test_reads_what_imageio_and_pillow_write(tmp_path):
     frames = [noise((24, 32, 3), seed) for seed in range(4)]
-    for name, save in [("imageio", lambda path: imageio.mimsave(path, frames, duration=70, loop=2)),
-                       ("pillow", lambda path: Image.fromarray(frames[0]).save(
-                           path, save_all=True, append_images=map(Image.fromarray, frames[1:]), duration=70, loop=2))]:
+    for name, save in [
+        ("imageio", lambda path: imageio.mimsave(path, frames, duration=70, loop=2)),
+        (
+            "pillow",
+            lambda path: Image.fromarray(frames[0]).save(
+                path, save_all=True, append_images=map(Image.fromarray, frames[1:]), duration=70, loop=2
+            ),
+        ),
+    ]:
         path = tmp_path / f"{name}.gif"
         save(path)
         ours, durations, loop = read_gif(path)
@@ -209,13 +247,16 @@ def test_reads_what_imageio_and_pillow_write(tmp_path):
 
 # Damage
 
+
 def test_every_cut_is_an_error_that_names_the_frame(tmp_path):
     images = [{"indices": noise((9, 9), seed), "transparent": 3} for seed in range(3)]
     whole, size = build_gif((9, 9), images, loop=0), (9, 9)
     ends = [len(build_gif(size, images[:count], loop=0)) - 1 for count in range(4)]
     for cut in range(len(whole)):
         frame = sum(end <= cut for end in ends[1:]) + 1
-        with pytest.raises(ValueError, match="cut.gif" if cut < 6 else f"cut.gif: frame {frame} of the GIF is truncated"):
+        with pytest.raises(
+            ValueError, match="cut.gif" if cut < 6 else f"cut.gif: frame {frame} of the GIF is truncated"
+        ):
             open_gif(write(tmp_path / "cut.gif", whole[:cut]))
     assert len(read_gif(write(tmp_path / "whole.gif", whole + b"garbage after the trailer"))[0]) == 3
 
@@ -226,7 +267,7 @@ def test_cut_pixel_data_is_an_error(tmp_path, kept):
     images = [{"indices": noise((9, 9), seed)} for seed in range(2)]
     start = len(build_gif((9, 9), images[:1])) - 1 + 8 + 10 + 1
     data = build_gif((9, 9), images)
-    data = data[:start] + (bytes([kept]) + data[start + 1:start + 1 + kept] if kept else b"") + b"\0;"
+    data = data[:start] + (bytes([kept]) + data[start + 1 : start + 1 + kept] if kept else b"") + b"\0;"
     with pytest.raises(ValueError, match="a.gif: frame 2 of the GIF is damaged"):
         open_gif(write(tmp_path / "a.gif", data))
 
@@ -253,6 +294,7 @@ def test_what_is_no_gif(tmp_path):
 
 # Writing
 
+
 @quick
 @given(clips())
 def test_round_trip(tmp_path, clip):
@@ -263,7 +305,7 @@ def test_round_trip(tmp_path, clip):
     back, times, repeats = read_gif(path)
     assert (len(back), repeats) == (len(frames), loop)
     assert abs(sum(times) - sum(durations)) <= 5
-    assert all(abs(time - duration) < 10 for time, duration in zip(times, durations))
+    assert all(abs(time - duration) < 10 for time, duration in zip(times, durations, strict=True))
     for frame, ours, pillows in zip(frames, back, pillow_frames(path), strict=True):
         np.testing.assert_array_equal(rgba(ours), rgba(frame))
         np.testing.assert_array_equal(pillows, rgba(frame))
@@ -287,7 +329,7 @@ def test_still_pixels_stay_in_a_file_of_many_colours(tmp_path):
     frames = [noise((40, 60, 3))]
     for seed in range(1, 6):
         frames.append(frames[-1].copy())
-        frames[-1][seed:seed + 20, 5 * seed:5 * seed + 20:2] = noise((20, 10, 3), seed)
+        frames[-1][seed : seed + 20, 5 * seed : 5 * seed + 20 : 2] = noise((20, 10, 3), seed)
     save_gif(tmp_path / "a.gif", frames, 40)
     back, _, _ = read_gif(tmp_path / "a.gif")
     for k in range(1, 6):
@@ -320,6 +362,7 @@ def test_a_generator_may_reuse_its_buffer(tmp_path):
         for level in (0, 100, 200):
             buffer[:] = level
             yield buffer
+
     save_gif(tmp_path / "a.gif", filling(), 40)
     assert [frame.max() for frame in open_gif(tmp_path / "a.gif")] == [0, 100, 200]
 
@@ -330,7 +373,7 @@ def test_500_frames_need_the_memory_of_50(tmp_path):
     def moving(count):
         for k in range(count):
             frame = background.copy()
-            frame[k % 100:k % 100 + 20, k % 140:k % 140 + 20] = k % 256
+            frame[k % 100 : k % 100 + 20, k % 140 : k % 140 + 20] = k % 256
             yield frame
 
     def peak(count):
@@ -351,6 +394,7 @@ def test_an_interruption_leaves_the_folder_as_it_was(tmp_path, stop, existing):
     def frames():
         yield from (noise((30, 30, 3), seed) for seed in range(3))
         raise stop
+
     if existing:
         write(tmp_path / "a.gif", b"old")
     with pytest.raises(stop):
@@ -361,19 +405,22 @@ def test_an_interruption_leaves_the_folder_as_it_was(tmp_path, stop, existing):
 RGB = np.zeros((2, 2, 3), np.uint8)
 
 
-@pytest.mark.parametrize("frames, durations, loop, message", [
-    ([], 40, 0, "there are no frames"),
-    ([RGB, np.zeros((2, 3, 3), np.uint8)], 40, 0, "frame 2 is .2, 3, 3., but the first is .2, 2, 3."),
-    ([RGB, np.zeros((2, 2, 4), np.uint8)], 40, 0, "expected one shape"),
-    ([RGB.astype(float)], 40, 0, "frame 1 is float64"),
-    ([RGB[..., 0]], 40, 0, "frame 1 is uint8 .2, 2."),
-    ([RGB[:0]], 40, 0, "frames are 2x0 pixels"),
-    ([RGB, RGB], [40], 0, "more frames than the 1 durations"),
-    ([RGB], [40, 40], 0, "1 frames but 2 durations"),
-    ([RGB], [-10], 0, "-10 ms"),
-    ([RGB], 655360, 0, "655360 ms"),
-    ([RGB], 40, -1, "loop is -1"),
-])
+@pytest.mark.parametrize(
+    "frames, durations, loop, message",
+    [
+        ([], 40, 0, "there are no frames"),
+        ([RGB, np.zeros((2, 3, 3), np.uint8)], 40, 0, "frame 2 is .2, 3, 3., but the first is .2, 2, 3."),
+        ([RGB, np.zeros((2, 2, 4), np.uint8)], 40, 0, "expected one shape"),
+        ([RGB.astype(float)], 40, 0, "frame 1 is float64"),
+        ([RGB[..., 0]], 40, 0, "frame 1 is uint8 .2, 2."),
+        ([RGB[:0]], 40, 0, "frames are 2x0 pixels"),
+        ([RGB, RGB], [40], 0, "more frames than the 1 durations"),
+        ([RGB], [40, 40], 0, "1 frames but 2 durations"),
+        ([RGB], [-10], 0, "-10 ms"),
+        ([RGB], 655360, 0, "655360 ms"),
+        ([RGB], 40, -1, "loop is -1"),
+    ],
+)
 def test_what_no_gif_can_hold(tmp_path, frames, durations, loop, message):
     with pytest.raises(ValueError, match=message):
         save_gif(tmp_path / "a.gif", frames, durations, loop)

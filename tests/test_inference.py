@@ -113,7 +113,7 @@ def test_bfloat16_is_close_to_float32(photo):
 
     exact, fast = (upscale(photo, load_generator(), dtype).astype(float) for dtype in ("float32", "bfloat16"))
     mse = np.mean((exact - fast) ** 2)
-    assert 0 < mse and 10 * np.log10(255**2 / mse) >= 45
+    assert mse > 0 and 10 * np.log10(255**2 / mse) >= 45
 
 
 def test_a_model_is_made_ready_once_and_let_go():

@@ -69,7 +69,9 @@ def test_gifs_are_enlarged_four_times_in_the_same_time(project):
 
 
 def test_three_gifs_are_shown_at_one_width(project):
-    html = ["".join(output.data["text/html"]) for output in outputs(project[1]) if "text/html" in output.get("data", {})]
+    html = [
+        "".join(output.data["text/html"]) for output in outputs(project[1]) if "text/html" in output.get("data", {})
+    ]
     shown = [text for text in html if "data:image/gif;base64," in text]
     assert len(shown) == 3
     assert len({text.split('width="')[1].split('"')[0] for text in shown}) == 1

@@ -72,8 +72,12 @@ def test_a_picture_too_small_to_reduce():
         srgan.bicubic_downscale(np.zeros((3, 9, 3), np.uint8))
 
 
-@pytest.mark.parametrize("function", [srgan.bicubic_upscale, srgan.bicubic_downscale, srgan.apply_srgan, srgan.apply_srcnn])
-@pytest.mark.parametrize("image", [np.zeros((8, 8, 3)), np.zeros((8, 0, 3), np.uint8), np.zeros((8, 8, 2), np.uint8), "x.png"])
+@pytest.mark.parametrize(
+    "function", [srgan.bicubic_upscale, srgan.bicubic_downscale, srgan.apply_srgan, srgan.apply_srcnn]
+)
+@pytest.mark.parametrize(
+    "image", [np.zeros((8, 8, 3)), np.zeros((8, 0, 3), np.uint8), np.zeros((8, 8, 2), np.uint8), "x.png"]
+)
 def test_every_function_names_what_is_wrong_with_a_picture(function, image):
     with pytest.raises(ValueError, match="expected .*picture.*got"):
         function(image)
@@ -133,7 +137,9 @@ def test_read_image_names_the_file_and_what_is_wrong(tmp_path, picture):
             srgan.read_image(damaged(tmp_path, "cut.jpg", whole[:length]))
 
 
-@pytest.mark.parametrize("name, said", [("a.txt", "cannot write"), ("a", "cannot write"), ("a.jpg", "JPEG cannot hold")])
+@pytest.mark.parametrize(
+    "name, said", [("a.txt", "cannot write"), ("a", "cannot write"), ("a.jpg", "JPEG cannot hold")]
+)
 def test_save_image_refuses_and_leaves_nothing(name, said, tmp_path):
     with pytest.raises(ValueError, match=said):
         srgan.save_image(tmp_path / name, np.zeros((4, 4, 4), np.uint8))
