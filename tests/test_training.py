@@ -11,6 +11,7 @@ from keras import ops
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from superres.degrade import degrade
 from superres.network import generator, srcnn
 from training import data, evaluate, losses, train
 
@@ -61,24 +62,24 @@ def weights(path):
 def test_degradations_are_those_of_the_libraries(rng):
     hr = cv2.GaussianBlur(rng.integers(0, 256, (64, 96, 3), dtype=np.uint8), (0, 0), 2)
     clean = Image.fromarray(hr).resize((24, 16), Image.Resampling.BICUBIC)
-    np.testing.assert_array_equal(data.degrade(hr, "clean"), np.asarray(clean))
-    np.testing.assert_array_equal(data.degrade(hr, "cv2"), cv2.resize(hr, (24, 16), interpolation=cv2.INTER_CUBIC))
+    np.testing.assert_array_equal(degrade(hr, "clean"), np.asarray(clean))
+    np.testing.assert_array_equal(degrade(hr, "cv2"), cv2.resize(hr, (24, 16), interpolation=cv2.INTER_CUBIC))
     palette = clean.quantize(256, method=Image.Quantize.MEDIANCUT)
     gif = clean.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).convert("RGB")
-    np.testing.assert_array_equal(data.degrade(hr, "gif"), np.asarray(gif))
+    np.testing.assert_array_equal(degrade(hr, "gif"), np.asarray(gif))
     file = io.BytesIO()
     clean.save(file, "JPEG", quality=80)
-    np.testing.assert_array_equal(data.degrade(hr, "jpeg"), np.asarray(Image.open(file)))
-    with pytest.raises(ValueError, match="'webp'.*clean, cv2, gif, jpeg"):
-        data.degrade(hr, "webp")
+    np.testing.assert_array_equal(degrade(hr, "jpeg"), np.asarray(Image.open(file)))
+    with pytest.raises(ValueError, match="'webp'.*clean, cv2, gif or jpeg"):
+        degrade(hr, "webp")
 
 
 def test_drawn_palettes_have_few_colours_and_keep_the_picture(rng):
     hr = cv2.GaussianBlur(rng.integers(0, 256, (256, 256, 3), dtype=np.uint8), (0, 0), 3)
     hr = cv2.normalize(hr, None, 0, 255, cv2.NORM_MINMAX)
-    clean = data.degrade(hr, "clean").astype(float)
+    clean = degrade(hr, "clean").astype(float)
     for _ in range(12):
-        lr = data.degrade(hr, "gif", rng)
+        lr = degrade(hr, "gif", rng)
         assert len(np.unique(lr.reshape(-1, 3), axis=0)) <= 256
         assert np.abs(lr - clean).mean() < 20
         assert np.abs((lr - clean).mean()) < 3  # dithering must not change the brightness
@@ -124,7 +125,7 @@ def test_memory_is_bounded(photos):
 
 def test_srcnn_batches_are_enlarged_without_border_effects(photos):
     picture = data.read_hr(photos / "0.png")
-    lr = data.degrade(picture, "clean")
+    lr = degrade(picture, "clean")
     whole = cv2.resize(lr, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     cut = lr[None, 5:21, 8:24].astype(np.float32)
     large, hr = data.enlarge(cut, picture[None, 20:84, 32:96])
@@ -333,7 +334,7 @@ def test_evaluation_agrees_with_scikit_image(photos, tmp_path, capsys):
     header, _, row = capsys.readouterr().out.splitlines()
     assert header == "| PSNR / SSIM | clean | cv2 | gif | jpeg |"
     hr = data.read_hr(photos / "0.png")
-    sr = cv2.resize(data.degrade(hr, "cv2"), None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    sr = cv2.resize(degrade(hr, "cv2"), None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     a, b = (16 + p[4:-4, 4:-4] @ np.array([65.481, 128.553, 24.966]) / 255 for p in (hr, sr))
     psnr = peak_signal_noise_ratio(a, b, data_range=255)
     ssim = structural_similarity(
@@ -346,12 +347,12 @@ def test_evaluation_agrees_with_scikit_image(photos, tmp_path, capsys):
 def test_evaluation_uses_published_low_resolution(photos):
     hr = data.read_hr(photos / "0.png")
     (photos / "0.png").rename(photos / "a_HR.png")
-    published = np.zeros_like(data.degrade(hr, "clean"))
+    published = np.zeros_like(degrade(hr, "clean"))
     Image.fromarray(published).save(photos / "a_LRx4.png")
     (path,) = evaluate.find_originals(photos)
     assert path.name == "a_HR.png"
     np.testing.assert_array_equal(evaluate.low_resolution(path, hr, "clean"), published)
-    np.testing.assert_array_equal(evaluate.low_resolution(path, hr, "cv2"), data.degrade(hr, "cv2"))
+    np.testing.assert_array_equal(evaluate.low_resolution(path, hr, "cv2"), degrade(hr, "cv2"))
 
 
 def test_evaluation_errors_are_one_sentence(tmp_path, capsys):

@@ -1,0 +1,169 @@
+"""The perceptual loss of SRGAN (Ledig et al. 2017, section 2.2) with the relativistic discriminator of ESRGAN.
+
+Pictures are RGB in [0, 255], (batch, height, width, 3); every loss is a scalar, and pixel losses are those of
+pictures in [0, 1].
+"""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+# Weight of the features after each of these layers, before their ReLU (ESRGAN, section 3.3). A source of features is
+# recognised by its first layer. `block3_conv1` and the 1x1 maps `*_aux` belong to truncated and distilled networks.
+CONTENT_WEIGHTS = {
+    "block1_conv2": 0.1,
+    "block2_conv2": 0.25,
+    "block3_conv1": 1.0,
+    "block4_conv4": 1.0,
+    "block5_conv4": 1.0,
+    "conv41_aux": 0.1,
+    "conv51_aux": 0.1,
+}
+
+
+def l1_loss(hr, sr):
+    """Mean absolute error."""
+    return ops.mean(ops.abs(hr - sr)) / 255
+
+
+def l2_loss(hr, sr):
+    """Mean squared error, l_MSE (eq. 4)."""
+    return ops.mean(ops.square((hr - sr) / 255))
+
+
+def content_loss(hr_features, sr_features):
+    """VGG loss l_VGG/i.j (eq. 5), here the weighted sum over several layers of relative L1 distances.
+
+    Both are dicts from layer name to features (batch, h, w, c). Each layer's distance is divided by the original
+    features' mean deviation from their channels' means, so that the weights do not depend on how a source scales and
+    shifts its features.
+    """
+
+    def distance(hr, sr):
+        hr, sr = ops.cast(hr, "float32"), ops.cast(sr, "float32")
+        spread = ops.mean(ops.abs(hr - ops.mean(hr, axis=(0, 1, 2), keepdims=True)))
+        return ops.mean(ops.abs(hr - sr)) / spread
+
+    return sum(CONTENT_WEIGHTS[name] * distance(hr, sr_features[name]) for name, hr in hr_features.items())
+
+
+def adversarial_loss(real, fake):
+    """What the generator minimises: relativistic average GAN on logits (ESRGAN, eq. 2)."""
+    return relativistic_loss(fake, real)
+
+
+def discriminator_loss(real, fake):
+    """What the discriminator minimises: relativistic average GAN on logits (ESRGAN, eq. 1)."""
+    return relativistic_loss(real, fake)
+
+
+def relativistic_loss(better, worse):
+    """Cross-entropy of 'each logit of ``better`` is above the mean of ``worse``, and the reverse'; 2 ln 2 at par."""
+    return ops.mean(ops.softplus(ops.mean(worse) - better)) + ops.mean(ops.softplus(worse - ops.mean(better)))
+
+
+def discriminator(channels=32):
+    """U-Net discriminator with spectral normalisation (Real-ESRGAN, section 3.3): a logit for every pixel.
+
+    Average pooling in place of strided convolutions, whose uneven overlap the generator would answer with a dot grid.
+    Beside the picture it is shown the picture's fine detail, amplified: the two kinds differ in little else, and
+    without it the first hundreds of steps teach it nothing. Height and width must be multiples of 8.
+    """
+
+    def conv(x, filters):
+        x = layers.SpectralNormalization(layers.Conv2D(filters, 3, padding="same"))(x)
+        return layers.LeakyReLU(0.2)(x)
+
+    inputs = keras.Input((None, None, 3))
+    picture = layers.Rescaling(1 / 127.5, -1)(inputs)
+    detail = layers.Subtract()([picture, layers.AveragePooling2D(3, strides=1, padding="same")(picture)])
+    x = layers.Concatenate()([picture, layers.Rescaling(8)(detail)])
+    x = layers.LeakyReLU(0.2)(layers.Conv2D(channels, 3, padding="same")(x))
+    skips = []
+    for factor in (2, 4, 8):
+        skips.append(x)
+        x = conv(layers.AveragePooling2D(2)(x), factor * channels)
+    for skip in reversed(skips):
+        x = layers.UpSampling2D(2, interpolation="bilinear")(conv(x, skip.shape[-1]))
+        x = layers.Add()([x, skip])
+    x = conv(x, channels)
+    return keras.Model(inputs, layers.Conv2D(1, 3, padding="same", dtype="float32")(x), name="discriminator")
+
+
+def feature_network(files=None):
+    """A frozen network from RGB to a dict of VGG19 features, those layers of ``CONTENT_WEIGHTS`` that it has.
+
+    Without ``files``, VGG19 with the ImageNet weights of ``keras.applications``; otherwise .npz files with
+    ``LAYER/kernel`` (HWIO) and ``LAYER/bias`` arrays: the first layer a 1x1 ``preprocess`` (VGG19 cut after any
+    layer) or ``conv0`` (a distilled VGG19 with layers ``conv11``... and ``convN1_aux`` maps to VGG19's channels),
+    which takes RGB in [0, 1]. FileNotFoundError for a missing file, ValueError for one of another kind,
+    ConnectionError where Keras cannot download its weights.
+    """
+    inputs = keras.Input((None, None, 3))
+    features = {}
+    for weights in [read_features(file) for file in files] if files else [imagenet_vgg19()]:
+        features |= connect_features(inputs, weights)
+    network = keras.Model(inputs, features, name="vgg19_features")
+    network.trainable = False
+    return network
+
+
+def imagenet_vgg19():
+    """Kernels and biases of ``keras.applications.VGG19`` by layer name, after a ``preprocess`` from RGB in [0, 1]."""
+    try:
+        vgg = keras.applications.VGG19(include_top=False, weights="imagenet")
+    except Exception as error:  # Keras raises nothing narrower when a download fails
+        raise ConnectionError(
+            f"cannot get VGG19's ImageNet weights, give a file with --vgg instead: {error}"
+        ) from error
+    rgb_to_bgr = 255 * np.eye(3, dtype="float32")[None, None, ::-1]
+    preprocess = {"preprocess": (rgb_to_bgr, -np.array([103.939, 116.779, 123.68], "float32"))}
+    return preprocess | {layer.name: layer.get_weights() for layer in vgg.layers if layer.weights}
+
+
+def read_features(file):
+    """Kernels and biases of a feature network's .npz file by layer name. See ``feature_network``."""
+    try:
+        with np.load(file) as arrays:
+            names = dict.fromkeys(key.partition("/")[0] for key in arrays.files)
+            weights = {name: (arrays[f"{name}/kernel"], arrays[f"{name}/bias"]) for name in names}
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no such file of VGG features: {file}") from None
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{file} is no .npz file of layers with kernel and bias") from error
+    if not ({"preprocess", "conv0"} & set(weights) and set(CONTENT_WEIGHTS) & set(weights)):
+        raise ValueError(f"{file} holds no VGG19 features; expected preprocess, block1_conv1... or conv0, conv11...")
+    return weights
+
+
+def connect_features(rgb, weights):
+    """VGG19's 3x3 convolutions, ReLUs and 2x2 max-pools between blocks, as a dict of the features to compare."""
+    features = {}
+    x = layers.Rescaling(1 / 255)(rgb)
+    block = "1"
+    for name, (kernel, bias) in weights.items():
+        if name.endswith("_aux"):
+            continue
+        conv = constant_convolution(kernel, bias)
+        if name in ("preprocess", "conv0"):
+            x = conv(x)
+            continue
+        if (next_block := name.removeprefix("block").removeprefix("conv")[0]) != block:
+            block, x = next_block, layers.MaxPooling2D(2)(x)
+        x = conv(x)
+        if name in CONTENT_WEIGHTS:
+            features[name] = x
+        x = layers.ReLU()(x)
+        if (aux := f"{name}_aux") in CONTENT_WEIGHTS and aux in weights:
+            features[aux] = constant_convolution(*weights[aux])(x)
+    return features
+
+
+def constant_convolution(kernel, bias):
+    return layers.Conv2D(
+        kernel.shape[-1],
+        kernel.shape[0],
+        padding="same",
+        kernel_initializer=keras.initializers.Constant(kernel),
+        bias_initializer=keras.initializers.Constant(bias),
+    )

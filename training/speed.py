@@ -1,0 +1,102 @@
+"""Time and memory of the course's way, the plain Keras graph through ``predict``, against ``apply_srgan``."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from skimage.metrics import peak_signal_noise_ratio
+from tqdm import tqdm
+
+from srgan import apply_srgan
+from superres.weights import load_generator
+
+SIZES = ((64, 64), (128, 128), (341, 268))  # width, height of the low-resolution picture
+LARGE = (2040, 1356)
+ROUNDS = 3
+
+
+def course(image):
+    result = load_generator().predict(image[None], verbose=0)[0]
+    return np.clip(result, 0, 255).round().astype(np.uint8)
+
+
+def float32(image):
+    return apply_srgan(image)
+
+
+def bfloat16(image):
+    return apply_srgan(image, dtype="bfloat16")
+
+
+WAYS = (course, float32, bfloat16)
+
+
+def random_picture(width, height):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def seconds(way, image):
+    start = time.perf_counter()
+    way(image)
+    return time.perf_counter() - start
+
+
+def race(image):
+    """Median seconds of each way on one picture, run in turn after a first run that is not counted."""
+    for way in WAYS:
+        way(image)
+    rounds = [[seconds(way, image) for way in WAYS] for _ in range(ROUNDS)]
+    return np.median(rounds, axis=0)
+
+
+def measure(way, size):
+    """First call's seconds, the next one's and peak resident MB of one way, in a process of its own."""
+    command = [sys.executable, "-m", "training.speed", way.__name__, *map(str, size)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    return map(float, run.stdout.split())
+
+
+def bfloat16_psnr(pictures):
+    """Mean PSNR in dB of bfloat16 results against float32 ones, on RGB."""
+    return np.mean([peak_signal_noise_ratio(float32(picture), bfloat16(picture)) for picture in pictures])
+
+
+def report(pictures):
+    """The whole comparison as Markdown; ``pictures`` are low-resolution inputs for bfloat16's precision."""
+    header = "LR size", "course (s)", "float32", "bfloat16", "course (MB)", "float32 (MB)", "bfloat16 (MB)"
+    lines = [f"| {' | '.join(header)} |", "|---" + "|---:" * 6 + "|"]
+    for size in tqdm(SIZES, unit="size"):
+        base, *ours = race(random_picture(*size))
+        memory = [[*measure(way, size)][-1] for way in WAYS]
+        cells = [f"{base:.2f}", *(f"{base / own:.2f}x" for own in ours), *(f"{megabytes:.0f}" for megabytes in memory)]
+        lines.append("| {}x{} | {} |".format(*size, " | ".join(cells)))
+    small = SIZES[-1]
+    first, second, _ = measure(float32, small)
+    _, whole, megabytes = measure(float32, LARGE)
+    growth = (whole / np.prod(LARGE)) / (second / np.prod(small))
+    return "\n".join([
+        *lines, "",
+        f"First call at {small[0]}x{small[1]}, loading and tracing included: {first:.1f} s, the next: {second:.1f} s.",
+        f"{LARGE[0]}x{LARGE[1]}: {whole:.0f} s, peak {megabytes:.0f} MB, {growth:.2f} times the time per pixel.",
+        f"bfloat16 against float32: {bfloat16_psnr(pictures):.1f} dB PSNR.",
+    ])  # fmt: skip
+
+
+def main(name, width, height):
+    way, image = globals()[name], random_picture(int(width), int(height))
+    first = seconds(way, image)
+    # Beyond a minute, what tracing adds to the first call is lost in it.
+    second = seconds(way, image) if first < 60 else first
+    print(first, second, peak_megabytes())
+
+
+def peak_megabytes():
+    """Peak resident memory of this process (Linux); getrusage's would include that of the process that started it."""
+    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

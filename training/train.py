@@ -1,0 +1,345 @@
+"""Train the SRCNN, the SRResNet or the SRGAN on folders of photographs.
+
+    python -m training.train srcnn    --data PHOTOS --out runs/srcnn
+    python -m training.train srresnet --data PHOTOS --out runs/srresnet
+    python -m training.train srgan    --data PHOTOS --out runs/srgan --start runs/srresnet/srresnet_x4.keras
+
+The run directory gets, at every checkpoint, METHOD_x4.keras (the exponential moving average of the weights, float32),
+a sheet of sample patches (low resolution, result, original), state.npz and the rows of log.csv. The same command
+again takes a killed run up at its last checkpoint. KERAS_BACKEND chooses the framework (tried: tensorflow, jax).
+"""
+
+import argparse
+import csv
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers, ops
+from PIL import Image
+from tqdm import tqdm
+
+from superres.network import SCALE, DepthToSpace, generator, srcnn, subpixel_convolution
+from superres.weights import load_generator
+from training.data import KINDS, Patches, enlarge
+from training.losses import (
+    adversarial_loss,
+    content_loss,
+    discriminator,
+    discriminator_loss,
+    feature_network,
+    l1_loss,
+    l2_loss,
+)
+
+NETWORKS = {"srcnn": srcnn, "srresnet": generator, "srgan": generator}
+LEARNING_RATES = {"srcnn": 1e-3, "srresnet": 2e-4, "srgan": 1e-4}
+SMALL = 0.01  # of the usual initial weights, where they would disturb the picture that a network starts from
+WARM_UP = 100  # steps
+LOG_EVERY = 50  # steps
+STATE = "state.npz"
+
+# The perceptual loss is content + ADVERSARIAL x adversarial + PIXEL x L1.
+ADVERSARIAL = 0.1
+PIXEL = 10
+
+
+def start_as_upscaler(model):
+    """Set a fresh generator to bilinear enlargement, or an SRCNN to identity, so that it need not learn to copy.
+
+    The first three channels carry RGB from layer to layer; each sub-pixel step copies them to its four sub-pixels and
+    the tail smooths the copies, which together is exactly bilinear interpolation. What else goes into these channels
+    starts small; all other kernels start as in He et al. 2015.
+    """
+    hat = np.array([1, 2, 2, 2, 1]) / 8
+    for layer in model.layers:
+        if not isinstance(layer, layers.Conv2D):
+            continue
+        kernel = np.array(keras.initializers.HeNormal()(layer.kernel.shape))
+        if layer.name in ("up1", "up2"):
+            carry_rgb(kernel, copies=4)
+        elif layer.name == "tail":
+            carry_rgb(kernel, stencil=np.outer(hat, hat))
+        elif layer.name == "trunk":
+            kernel *= SMALL
+        elif layer.name.endswith("_conv2"):
+            kernel *= 0.1
+        elif not layer.name.endswith("_conv1"):
+            carry_rgb(kernel)
+        layer.kernel.assign(kernel)
+
+
+def carry_rgb(kernel, stencil=((1,),), copies=1):
+    """Let the first three filters, in each of ``copies`` equal groups, pass the first three channels on (in place)."""
+    reach = len(stencil) // 2
+    middle = kernel.shape[0] // 2
+    window = slice(middle - reach, middle + reach + 1)
+    for first in range(0, kernel.shape[-1], kernel.shape[-1] // copies):
+        for channel in range(3):
+            kernel[..., first + channel] *= SMALL
+            kernel[window, window, channel, first + channel] += stencil
+
+
+class FastTail(layers.Layer):
+    """The generator's last PReLU and tail, moved before the last sub-pixel step: a CPU trains them four times faster.
+
+    The tail becomes a 5x5 convolution before the sub-pixel step (see ``subpixel_convolution``), and that one matrix
+    product for all 25 taps, whose results are shifted and added: for so few filters neither its input's gradient nor
+    its kernel's fills a processor's vectors otherwise. It has no weights of its own.
+    """
+
+    def __init__(self, prelu, tail):
+        super().__init__(dtype=tail.dtype_policy)
+        self.prelu, self.tail = prelu, tail
+        # Which of the tail's weights each weight of the moved kernel is, counted from 1; 0 where it is none.
+        shape = tail.kernel.shape
+        source, _ = subpixel_convolution(np.arange(1, 1 + np.prod(shape)).reshape(shape), np.zeros(shape[-1]))
+        self.size, _, channels, _ = source.shape
+        self.source = source.transpose(2, 1, 0, 3).reshape(channels, -1)
+
+    def call(self, x):
+        x = ops.relu(x) - ops.tile(self.prelu.alpha, (1, 1, 4)) * ops.relu(-x)
+        kernel = ops.reshape(self.tail.kernel, (-1,))
+        kernel = ops.take(ops.concatenate([ops.zeros(1, kernel.dtype), kernel]), self.source)
+        columns = self.shift_and_add(ops.matmul(x, kernel), axis=2)
+        return self.shift_and_add(columns, axis=1) + ops.tile(self.tail.bias, 4)
+
+    def shift_and_add(self, taps, axis):
+        reach = self.size // 2
+        total = 0
+        for shift, tap in zip(range(-reach, reach + 1), ops.split(taps, self.size, axis=-1), strict=True):
+            padding, window = [(0, 0)] * 4, [slice(None)] * 4
+            padding[axis] = max(-shift, 0), max(shift, 0)
+            window[axis] = slice(max(shift, 0), min(shift, 0) or None)
+            total = total + ops.pad(tap, padding)[tuple(window)]
+        return total
+
+
+def with_fast_tail(model):
+    """The same generator, weights shared, as a graph that trains faster."""
+    x = FastTail(model.get_layer("up2_prelu"), model.get_layer("tail"))(model.get_layer("up2").output)
+    return keras.Model(model.input, model.get_layer("to_bytes")(DepthToSpace()(x)), name=model.name)
+
+
+class RandomCrop(layers.Layer):
+    """A random window of ``size`` pixels, the same for the whole batch."""
+
+    def __init__(self, size):
+        super().__init__(dtype="float32")
+        self.size = size
+        self.seed = keras.random.SeedGenerator()
+
+    def call(self, x):
+        batch, height, _, channels = ops.shape(x)
+        corner = keras.random.randint((2,), 0, height - self.size + 1, seed=self.seed)
+        return ops.slice(x, (0, corner[0], corner[1], 0), (batch, self.size, self.size, channels))
+
+
+class PerceptualTraining(keras.Model):
+    """A generator that learns from the perceptual loss, with the discriminator and the VGG19 features frozen."""
+
+    def __init__(self, network, critic, features, crop):
+        super().__init__(name="perceptual_training")
+        self.network, self.critic, self.features, self.crop = network, critic, features, crop
+        self.terms = [keras.metrics.Mean(name) for name in ("content", "adversarial", "pixel")]
+
+    def call(self, lr, training=None):
+        return self.network(lr, training=training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        # Without the crop VGG19's pooling would always meet the sub-pixel grid in the same phase and imprint it.
+        hr, sr = ops.split(self.crop(ops.concatenate([y, y_pred])), 2)
+        real, fake = ops.split(self.critic(ops.concatenate([hr, sr]), training=training), 2)
+        losses = (
+            content_loss(self.features(hr), self.features(sr)),
+            adversarial_loss(real, fake),
+            l1_loss(y, y_pred),
+        )
+        for term, loss in zip(self.terms, losses, strict=True):
+            term.update_state(loss)
+        content, adversarial, pixel = losses
+        return content + ADVERSARIAL * adversarial + PIXEL * pixel
+
+
+class Adversarial:
+    """SRGAN: discriminator and generator in turn, with the part of a compiled Keras model's interface used here."""
+
+    def __init__(self, network, features, patch, make_optimizer):
+        # The discriminator halves its picture three times. It learns faster than the generator (Heusel et al. 2017).
+        crop = RandomCrop(SCALE * patch // 8 * 8 - 8)
+        self.critic = discriminator()
+        self.critic_training = keras.Sequential([crop, self.critic])
+        self.critic_training.compile(make_optimizer(pace=4), loss=lambda _, y: discriminator_loss(*ops.split(y, 2)))
+        self.critic_training.optimizer.build(self.critic.trainable_variables)
+        self.critic.trainable = False
+        self.training = PerceptualTraining(network, self.critic, features, crop)
+        self.training.compile(make_optimizer())
+        self.optimizer = self.training.optimizer
+        self.network, self.crop = network, crop
+
+    @property
+    def weights(self):
+        critic = [*self.critic.weights, *self.critic_training.optimizer.variables]
+        return [*self.network.weights, *critic, self.crop.seed.state]
+
+    def train_on_batch(self, lr, hr, return_dict=True):
+        pictures = np.concatenate([hr, self.network.predict_on_batch(lr)])
+        self.critic.trainable = True
+        discriminator_logs = self.critic_training.train_on_batch(pictures, np.zeros(len(pictures)), return_dict=True)
+        self.critic.trainable = False
+        return {"discriminator": discriminator_logs["loss"]} | self.training.train_on_batch(lr, hr, return_dict=True)
+
+
+def prepare(args):
+    """The patches, what trains on them (as far as its last checkpoint), and a network for its average.
+
+    Raises OSError or ValueError for whatever is wrong with the arguments and files, before any long work.
+    """
+    keras.utils.set_random_seed(args.seed)
+    patches = Patches(args.data, args.batch, args.patch, args.seed, args.kinds)
+    average = NETWORKS[args.method]()  # before the precision is set: what is published is float32
+    keras.config.set_dtype_policy(args.dtype)
+    network = NETWORKS[args.method]()
+    network.get_layer("to_bytes").dtype_policy = "float32"  # bfloat16 would round to whole grey levels
+    if args.start:
+        start_from(args.start, network)
+    else:
+        start_as_upscaler(network)
+
+    def make_optimizer(pace=1):
+        peak = pace * (args.learning_rate or LEARNING_RATES[args.method])
+        warm_up = min(WARM_UP, args.steps // 2)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.0, args.steps - warm_up, alpha=1e-6 / peak, warmup_target=peak, warmup_steps=warm_up
+        )
+        return keras.optimizers.Adam(
+            schedule, beta_1=0.9, beta_2=0.99, global_clipnorm=0.5, use_ema=True, ema_momentum=args.ema
+        )
+
+    if args.method == "srgan":
+        trainer = Adversarial(with_fast_tail(network), feature_network(args.vgg), args.patch, make_optimizer)
+    elif args.method == "srresnet":
+        trainer = with_fast_tail(network)
+        trainer.compile(make_optimizer(), loss=l1_loss)
+    else:
+        trainer = network
+        trainer.compile(make_optimizer(), loss=l2_loss)
+    trainer.optimizer.build(network.trainable_variables)
+    if (args.out / STATE).exists():
+        restore(args.out / STATE, state(trainer))
+    return patches, trainer, average
+
+
+def start_from(source, network):
+    """Copy the weights that ``load_generator`` finds; its errors, and ValueError for another network."""
+    weights = load_generator(source).get_weights()
+    if [array.shape for array in weights] != [tuple(variable.shape) for variable in network.weights]:
+        raise ValueError(f"{source} holds another network than {network.name}")
+    network.set_weights(weights)
+
+
+def train(args, patches, trainer, average):
+    """Train from the step that ``prepare`` restored up to ``args.steps``, with a checkpoint now and then."""
+    args.out.mkdir(parents=True, exist_ok=True)
+    first = int(trainer.optimizer.iterations)
+    log = Log(args.out / "log.csv", first)
+    prepare_batch = enlarge if args.method == "srcnn" else lambda lr, hr: (lr, hr)
+    sample = prepare_batch(*patches[0])
+    progress = tqdm(range(first, args.steps), initial=first, total=args.steps, desc=args.method, unit="step")
+    recent = []
+    for step, batch in zip(progress, patches.stream(first), strict=False):
+        recent.append(trainer.train_on_batch(*prepare_batch(*batch), return_dict=True))
+        done = step + 1
+        if done % LOG_EVERY == 0 or done == args.steps:
+            means = {name: float(np.mean([logs[name] for logs in recent])) for name in recent[0]}
+            log.write({"step": done, "learning_rate": float(trainer.optimizer.learning_rate)} | means)
+            progress.set_postfix(means)
+            recent.clear()
+        if done % args.checkpoint == 0 or done == args.steps:
+            trainer.optimizer.finalize_variable_values(average.trainable_variables)
+            write_atomically(args.out / f"{args.method}_x4.keras", average.save)
+            write_atomically(args.out / f"sample_{done:06d}.png", sample_sheet(average, *sample).save)
+            write_atomically(args.out / STATE, lambda path: np.savez(path, *map(ops.convert_to_numpy, state(trainer))))
+
+
+class Log:
+    """A CSV file of one row per report; opened again, without the rows after the step that is resumed."""
+
+    def __init__(self, path, step):
+        rows = list(csv.DictReader(path.open(newline=""))) if path.exists() else []
+        self.path = path
+        path.unlink(missing_ok=True)
+        for row in rows:
+            if int(row["step"]) <= step:
+                self.write(row)
+
+    def write(self, row):
+        new = not self.path.exists()
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, row)
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+def state(trainer):
+    """The variables that a run is continued from, in a fixed order."""
+    return [*trainer.weights, *trainer.optimizer.variables]
+
+
+def restore(path, variables):
+    with np.load(path) as arrays:
+        values = [arrays[name] for name in arrays.files]
+    if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
+        raise ValueError(f"{path} is the state of another kind of run")
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def write_atomically(path, write):
+    """Never leave half a file at ``path``, whatever moment the run is killed at."""
+    unfinished = path.with_name(f"unfinished_{path.name}")
+    write(unfinished)
+    os.replace(unfinished, path)
+
+
+def sample_sheet(network, lr, hr):
+    """A Pillow picture with a row per patch: low resolution in large pixels, the network's result, the original."""
+    scale = hr.shape[1] // lr.shape[1]
+    # Not `predict`: in JAX it would take the arrays for its own that the network shares with the optimizer's average.
+    columns = lr.repeat(scale, axis=1).repeat(scale, axis=2), ops.convert_to_numpy(network(lr)), hr
+    sheet = np.concatenate(np.concatenate(columns, axis=2))
+    return Image.fromarray(np.clip(np.rint(sheet), 0, 255).astype(np.uint8))
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m training.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    rates = ", ".join(f"{method} {rate:g}" for method, rate in LEARNING_RATES.items())
+    add = parser.add_argument
+    add("method", choices=NETWORKS)
+    add("--data", nargs="+", required=True, metavar="DIR", help="folders of photographs, each with an equal share")
+    add("--out", type=Path, required=True, metavar="RUN_DIR", help="where the run's files go, and are taken up from")
+    add("--steps", type=int, default=100_000, help="length of the run and of its schedule (default %(default)s)")
+    add("--batch", type=int, default=16, help="patches in a batch (default %(default)s)")
+    add("--patch", type=int, default=24, help="side of a low-resolution patch, pixels (default %(default)s)")
+    add("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="kinds of low-resolution input (default: all)")
+    add("--seed", type=int, default=0, help="of initial weights and batches (default %(default)s)")
+    add("--start", metavar="FILE.keras", help="weights to start from (default: those of a bilinear upscaler)")
+    add("--vgg", nargs="+", metavar="FILE.npz", help="VGG19 for the content loss (default: keras.applications's)")
+    add("--dtype", choices=["float32", "mixed_bfloat16"], default="float32", help="bfloat16: GPUs and CPUs with AMX")
+    add("--learning-rate", type=float, metavar="RATE", help=f"peak, at step {WARM_UP} (default: {rates})")
+    add("--ema", type=float, default=0.999, help="momentum of the moving average of weights (default %(default)s)")
+    add("--checkpoint", type=int, default=1000, metavar="STEPS", help="steps between checkpoints (default %(default)s)")
+    args = parser.parse_args(arguments)
+    try:
+        prepared = prepare(args)
+    except (OSError, ValueError) as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+    train(args, *prepared)
+
+
+if __name__ == "__main__":
+    main()
