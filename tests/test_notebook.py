@@ -85,4 +85,5 @@ def test_the_committed_notebook_is_one_whole_run():
     notebook = nbformat.read(ROOT / "srgan_project.ipynb", as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
-    assert len([output for output in outputs(notebook) if "image/png" in output.get("data", {})]) >= 6
+    figures = [output for output in outputs(notebook) if "image/jpeg" in output.get("data", {})]
+    assert len(figures) == 17
