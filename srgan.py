@@ -107,7 +107,7 @@ def enlarge_file(source, target=None, method="srgan"):
     if is_gif:
         gif = open_gif(source)
         enlarge = method_function(method)
-        frames = upscale_frames(tqdm(gif, unit="frame"), enlarge)
+        frames = tqdm(upscale_frames(gif, enlarge), total=len(gif), unit="frame")
         save_gif(target, frames, gif.durations, gif.loop)
     else:
         image = read_image(source)

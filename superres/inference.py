@@ -123,21 +123,32 @@ def upscale(image, model, dtype="float32", progress=False):
 
 
 def upscale_frames(frames, enlarge):
-    """The frames of a clip through ``enlarge``, a picture-to-picture function x4, one by one.
+    """The frames of a clip through ``enlarge``, a picture-to-picture function x4, one by one; what is still stays still.
 
-    The network looks 40 pixels far, so that motion makes a still background shimmer by a grey level or two. Hence
-    output pixels further than ``STILL_REACH`` low-resolution pixels from any change keep their value.
+    frames: uint8 pictures of one shape, a list or a ``Gif``: they are gone through twice.
+
+    The network looks 40 pixels far, so that motion would make a still background shimmer by a grey level or two. Hence
+    a pixel that is the same in all frames keeps its first enlargement, and any other its last one, unless something
+    has changed within ``STILL_REACH`` low-resolution pixels of it.
     """
+    first = next(iter(frames))
+    still = functools.reduce(np.logical_and, (same(frame, first) for frame in frames))
+    neighbourhood = np.ones((2 * STILL_REACH + 1, 2 * STILL_REACH + 1), np.uint8)
     before = result = None
     for frame in frames:
         if before is None:
             result = enlarge(frame)
-        elif (changed := (frame != before).any(-1)).any():
-            near = cv2.dilate(changed.astype(np.uint8), np.ones((2 * STILL_REACH + 1,) * 2, np.uint8))
-            near = near.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
-            result = np.where(near[..., None], enlarge(frame), result)
+        elif not (unchanged := same(frame, before)).all():
+            near = cv2.dilate((~unchanged).astype(np.uint8), neighbourhood) > 0
+            renewed = (near & ~still).repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+            result = np.where(renewed[..., None], enlarge(frame), result)
         yield result
         before = frame
+
+
+def same(picture, other):
+    """Where two pictures (h, w, c) have the same colour: bool (h, w)."""
+    return (picture == other).all(-1)
 
 
 def check(image):
