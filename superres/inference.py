@@ -123,7 +123,7 @@ def upscale(image, model, dtype="float32", progress=False):
 
 
 def upscale_frames(frames, enlarge):
-    """The frames of a clip through ``enlarge``, a picture-to-picture function x4, one by one; what is still stays still.
+    """The frames of a clip through ``enlarge``, a picture-to-picture function x4, one by one; what is still stays so.
 
     frames: uint8 pictures of one shape, a list or a ``Gif``: they are gone through twice.
 
