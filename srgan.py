@@ -33,10 +33,11 @@ def apply_srgan(image, generator=None, *, dtype="float32", progress=False):
 
     image: uint8 in [0, 255], RGB (h, w, 3); grey (h, w) and RGBA (h, w, 4) work as well.
     generator: a model or what ``load_generator`` takes; None is the bundled SRGAN.
-    dtype: "float32", or "bfloat16", which is faster on processors with AMX and differs by about a grey level.
+    dtype: "float32", or "bfloat16", which is faster on processors with AMX and differs by about a grey level; SRCNN
+    runs in float32 either way.
     progress: show a progress bar for pictures of several tiles.
 
-    Returns uint8 (4h, 4w, ...) of the same kind, clipped and rounded. Raises ValueError for any other array.
+    Returns uint8 (4h, 4w, ...) of the same kind, clipped and rounded. Raises ValueError for any other array or dtype.
     """
     check(image)
     if generator is None or isinstance(generator, str | os.PathLike):

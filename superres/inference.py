@@ -49,9 +49,9 @@ class Upscaler:
 
 
 class Refiner:
-    """An SRCNN made ready to run: enlarges by bicubic interpolation, then refines."""
+    """An SRCNN made ready to run, in float32: enlarges by bicubic interpolation, then refines."""
 
-    def __init__(self, model, dtype="float32"):
+    def __init__(self, model):
         self.model = traced(model)
 
     def __call__(self, image, tile=SRCNN_TILE, progress=False):
@@ -67,11 +67,13 @@ _ready = weakref.WeakKeyDictionary()
 
 
 def ready(model, dtype="float32"):
-    """The callable that runs this Keras model, made on first use."""
+    """The callable that runs this Keras model, made on first use. Raises ValueError for any other dtype."""
+    if dtype not in ("float32", "bfloat16"):
+        raise ValueError(f"expected dtype float32 or bfloat16, got {dtype!r}")
     by_dtype = _ready.setdefault(model, {})
     if dtype not in by_dtype:
-        runner = Upscaler if "head" in (layer.name for layer in model.layers) else Refiner
-        by_dtype[dtype] = runner(model, dtype)
+        is_generator = any(layer.name == "head" for layer in model.layers)
+        by_dtype[dtype] = Upscaler(model, dtype) if is_generator else Refiner(model)
     return by_dtype[dtype]
 
 

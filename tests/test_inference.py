@@ -148,3 +148,8 @@ def test_frames_that_repeat_are_enlarged_once(rng):
     calls = []
     result = list(upscale_frames([frame, frame.copy(), frame.copy()], lambda f: calls.append(1) or upscale(f, SMALL)))
     assert len(result) == 3 and len(calls) == 1
+
+
+def test_an_unknown_dtype_is_refused(rng):
+    with pytest.raises(ValueError, match="expected dtype float32 or bfloat16, got 'float16'"):
+        upscale(rng.integers(0, 256, (4, 4, 3), np.uint8), SMALL, "float16")
