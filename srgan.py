@@ -1,10 +1,14 @@
 """Single-image super-resolution x4 with the SRGAN generator, for pictures and GIFs.
 
-from srgan import apply_srgan, read_image, save_image
-save_image("photo_x4.png", apply_srgan(read_image("photo.jpg")))
+In Python:
 
-python srgan.py photo.jpg photo_x4.png
-python srgan.py clip.gif clip_x4.gif --method bicubic
+    from srgan import apply_srgan, read_image, save_image
+    save_image("photo_x4.png", apply_srgan(read_image("photo.jpg")))
+
+On the command line:
+
+    python srgan.py photo.jpg photo_x4.png
+    python srgan.py clip.gif clip_x4.gif --method bicubic
 """
 
 import argparse

@@ -11,7 +11,17 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from scipy.stats import spearmanr
 
 from superres.gif import open_gif
-from superres.measures import blur, coherence, colourfulness, edge_density, fine_detail, luma, quality, radial_spectrum
+from superres.measures import (
+    blur,
+    coherence,
+    colourfulness,
+    edge_density,
+    fine_detail,
+    luma,
+    psnr,
+    quality,
+    radial_spectrum,
+)
 from superres.network import SCALE
 
 # Okabe and Ito's colours, told apart by colour-blind readers: one for each crop, one for each method.
@@ -120,13 +130,10 @@ def mosaic(pictures, columns):
 
 def psnr_gains(pictures):
     """By how many dB each method exceeds bicubic in PSNR; pictures: {method: picture}, "Original" among them."""
-    psnr = {
-        method: quality(pictures["Original"], picture)[0]
-        for method, picture in pictures.items()
-        if method != "Original"
-    }
-    base = psnr.pop("Bicubic")
-    return {method: value - base for method, value in psnr.items()}
+    original = pictures["Original"]
+    values = {method: psnr(original, picture) for method, picture in pictures.items() if method != "Original"}
+    base = values.pop("Bicubic")
+    return {method: value - base for method, value in values.items()}
 
 
 def kinds_table(results):
@@ -172,7 +179,7 @@ def inputs_table(results, inputs):
     rows = []
     for kind, pictures in results.items():
         error = np.sqrt(np.mean((luma(inputs[kind]) - luma(clean)) ** 2))
-        bicubic = quality(pictures["Original"], pictures["Bicubic"])[0]
+        bicubic = psnr(pictures["Original"], pictures["Bicubic"])
         gains = psnr_gains(pictures)
         rows.append((kind, f"{error:.1f}", f"{bicubic:.2f}", *(f"{gain:+.2f}" for gain in gains.values())))
     return table(("Input", "Input error (grey levels)", "Bicubic (dB)", *(f"{method} (dB)" for method in gains)), rows)
@@ -186,9 +193,7 @@ def resolution_curves(results):
         style = {"color": METHOD_COLOURS[method], "marker": "o", "label": method}
         right.plot(widths, [blur(pictures[method]) for pictures in results.values()], **style)
         if method != "Original":
-            left.plot(
-                widths, [quality(pictures["Original"], pictures[method])[0] for pictures in results.values()], **style
-            )
+            left.plot(widths, [psnr(pictures["Original"], pictures[method]) for pictures in results.values()], **style)
     left.set(ylabel="PSNR (dB)")
     right.set(ylabel="Blur (lower is sharper)")
     for axis in (left, right):
@@ -205,7 +210,7 @@ def perception_distortion(pictures, path, original):
     """
 
     def place(picture):
-        return 1 - blur(picture), quality(original, picture)[0]
+        return 1 - blur(picture), psnr(original, picture)
 
     figure, axis = plt.subplots(figsize=(12, 4.5), layout="constrained")
     points = {alpha: place(picture) for alpha, picture in path.items()}

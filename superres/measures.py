@@ -14,17 +14,23 @@ def luma(rgb):
     return 16 + rgb @ np.array([65.481, 128.553, 24.966]) / 255
 
 
-def quality(original, picture, border=4):
-    """PSNR in dB and SSIM of a picture against its original, on Y, without ``border`` pixels at each side.
+def quality(original, picture):
+    """PSNR in dB and SSIM of a picture against its original, on Y without 4 pixels at each side.
 
     The protocol of the SRGAN paper (section 3.1); SSIM with the 11x11 Gaussian window of Wang et al. 2004.
     """
-    inner = slice(border, -border), slice(border, -border)
-    a, b = luma(original)[inner], luma(picture)[inner]
-    psnr = peak_signal_noise_ratio(a, b, data_range=255)
-    return psnr, structural_similarity(
-        a, b, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
-    )
+    a, b = inner_luma(original), inner_luma(picture)
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    return psnr(original, picture), structural_similarity(a, b, data_range=255, **window)
+
+
+def psnr(original, picture):
+    """The first half of ``quality``, which takes much less time than the second."""
+    return peak_signal_noise_ratio(inner_luma(original), inner_luma(picture), data_range=255)
+
+
+def inner_luma(rgb, border=4):
+    return luma(rgb)[border:-border, border:-border]
 
 
 def blur(picture):
