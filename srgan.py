@@ -39,7 +39,7 @@ def apply_srgan(image, generator=None, *, dtype="float32", progress=False):
     generator: a model or what ``load_generator`` takes; None is the bundled SRGAN.
     dtype: "float32", or "bfloat16", which is faster on processors with AMX and differs by about a grey level; SRCNN
     runs in float32 either way.
-    progress: show a progress bar for pictures of several tiles.
+    progress: show a progress bar.
 
     Returns uint8 (4h, 4w, ...) of the same kind, clipped and rounded. Raises ValueError for any other array or dtype.
     """

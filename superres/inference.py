@@ -8,18 +8,18 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from superres.network import SCALE, fuse
+from superres.bands import BAND_AREA, Bands
+from superres.network import SCALE
 
-# Pixels to each side that an output pixel depends on. Reconstruction: a 3x3 convolution, then at twice the resolution
-# 3x3 and 5x5. SRCNN: 9x9, 5x5, 5x5.
-RECONSTRUCTION_REACH = 3
+# Columns that the generator takes at once, so that memory does not grow with the picture's width.
+COLUMNS = 1024
+
+# Pixels to each side that a pixel of the SRCNN's depends on, 9x9, 5x5 and 5x5, and the side of its tiles.
 SRCNN_REACH = 4 + 2 + 2
+SRCNN_TILE = 512
 
 # Nearly all that a change does to the output lies within so many low-resolution pixels of it.
 STILL_REACH = 2
-
-# Features need about 1 KB a pixel, reconstruction 12 KB, hence its smaller tiles.
-FEATURES_TILE, RECONSTRUCTION_TILE, SRCNN_TILE = 1024, 128, 512
 
 
 class Upscaler:
@@ -31,21 +31,23 @@ class Upscaler:
     """
 
     def __init__(self, model, dtype="float32"):
-        self.features, self.reconstruction = (traced(part) for part in fuse(model, dtype))
-        blocks = sum(layer.name.endswith("_conv1") for layer in model.layers)
-        # The 9x9 head, two 3x3 convolutions in each block, the 3x3 trunk.
-        self.reach = 4 + 2 * blocks + 1 + RECONSTRUCTION_REACH
+        self.bands = Bands(model, dtype)
 
-    def __call__(self, image, tile=FEATURES_TILE, progress=False):
-        """RGB uint8 (h, w, 3) to uint8 (4h, 4w, 3), the same at every tile size (in LR pixels) but for rounding."""
-        return tiled(self.upscale, image, SCALE, self.reach, tile, progress)
-
-    def upscale(self, patch):
-        features = self.features(patch[None].astype(np.float32))[0]
-        return tiled(self.reconstruct, features, SCALE, RECONSTRUCTION_REACH, RECONSTRUCTION_TILE)
-
-    def reconstruct(self, features):
-        return to_uint8(self.reconstruction(features[None])[0])
+    def __call__(self, image, columns=COLUMNS, area=BAND_AREA, progress=False):
+        """RGB uint8 (h, w, 3) to uint8 (4h, 4w, 3), the same for all ``columns`` and band areas but for rounding."""
+        height, width = image.shape[:2]
+        result = np.empty((height * SCALE, width * SCALE, 3), np.uint8)
+        strips = spans(width, columns)
+        with tqdm(total=len(strips) * len(result), unit="row", disable=not progress) as bar:
+            for left, right in strips:
+                start = max(left - self.bands.reach, 0)
+                top = 0
+                for band in self.bands(image[:, start : right + self.bands.reach], area):
+                    inner = band[:, (left - start) * SCALE : (right - start) * SCALE]
+                    result[top : top + len(band), left * SCALE : right * SCALE] = inner
+                    top += len(band)
+                    bar.update(len(band))
+        return result
 
 
 class Refiner:

@@ -26,13 +26,6 @@ class DepthToSpace(layers.Layer):
         return batch, height and 2 * height, width and 2 * width, channels // 4
 
 
-class MaximumPReLU(layers.PReLU):
-    """PReLU whose slopes are at most 1, as the greater of two lines: two passes over memory in place of Keras' five."""
-
-    def call(self, x):
-        return keras.ops.maximum(x, self.alpha * x)
-
-
 def generator(blocks=16, channels=64, batch_norm=False, tanh=False, name="generator"):
     """SRGAN's generator (Ledig et al. 2017, fig. 4); trained without the adversarial loss, it is SRResNet.
 
@@ -73,52 +66,24 @@ def srcnn(filters=(64, 32), name="srcnn"):
     return keras.Model(inputs, to_bytes(x), name=name)
 
 
-def fuse(model, dtype="float32"):
-    """The map of a ``generator``, rearranged to run fast, as a pair of Keras models.
+def fuse(model):
+    """The weights of a ``generator``, rearranged to run fast: (convolutions, slopes, tanh).
 
-    ``features``, (b, h, w, 3) -> (b, h, w, channels), is everything up to the global skip; ``reconstruction``,
-    (b, h, w, channels) -> (b, 4h, 4w, 3), the rest. Exact but for rounding: batch normalisation is folded into the
-    convolution before it, and the 9x9 tail, whose three output channels leave the vector units idle, becomes a 5x5
-    convolution to 12 channels before the last sub-pixel step, with the PReLU moved ahead of both.
+    ``convolutions`` are (kernel, bias) by layer name, ``slopes`` the PReLUs'; ``tanh`` says whether the output ends in
+    one. Exact but for rounding: batch normalisation is folded into the convolution before it, and the 9x9 tail, whose
+    three output channels leave the vector units idle, becomes a 5x5 convolution to 12 channels before the last
+    sub-pixel step. Both PReLUs after a sub-pixel step move before it as well, with their slopes repeated.
     """
     weights = {layer.name: layer.get_weights() for layer in model.layers}
-    blocks = sum(name.endswith("_conv1") for name in weights)
-    channels = weights["head"][0].shape[-1]
-
-    def constant(layer, x, values):
-        y = layer(x)
-        layer.set_weights(values)
-        return y
-
-    def conv(x, kernel, bias):
-        filters, size = kernel.shape[-1], kernel.shape[0]
-        return constant(layers.Conv2D(filters, size, padding="same", dtype=dtype), x, [kernel, bias])
-
-    def folded(x, name):
-        return conv(x, *fold_batch_norm(*weights[name], weights.get(f"{name}_bn")))
-
-    def prelu(x, name, copies=1):
-        slopes = np.tile(weights[name][0], copies)
-        kind = MaximumPReLU if slopes.max() <= 1 else layers.PReLU
-        return constant(kind(shared_axes=[1, 2], dtype=dtype), x, [slopes])
-
-    def add(*terms):
-        return layers.Add(dtype=dtype)(terms)
-
-    inputs = keras.Input((None, None, 3), name="lr")
-    x = layers.Rescaling(1 / 255, dtype=dtype)(inputs)
-    x = skip = prelu(folded(x, "head"), "head_prelu")
-    for block in block_names(blocks):
-        y = prelu(folded(x, f"{block}_conv1"), f"{block}_prelu")
-        x = add(x, folded(y, f"{block}_conv2"))
-    features = keras.Model(inputs, add(folded(x, "trunk"), skip), name="features")
-
-    inputs = keras.Input((None, None, channels), dtype=dtype, name="features")
-    x = prelu(folded(inputs, "up1"), "up1_prelu", copies=4)
-    x = DepthToSpace(dtype=dtype)(x)
-    x = prelu(folded(x, "up2"), "up2_prelu", copies=4)
-    x = DepthToSpace(dtype=dtype)(conv(x, *subpixel_convolution(*weights["tail"])))
-    return features, keras.Model(inputs, to_bytes(x, tanh="tanh" in weights), name="reconstruction")
+    convolutions = {
+        name: fold_batch_norm(*arrays, weights.get(f"{name}_bn"))
+        for name, arrays in weights.items()
+        if len(arrays) == 2
+    }
+    convolutions["tail"] = subpixel_convolution(*weights["tail"])
+    slopes = {name: arrays[0] for name, arrays in weights.items() if name.endswith("_prelu")}
+    slopes |= {name: np.tile(slopes[name], 4) for name in ("up1_prelu", "up2_prelu")}
+    return convolutions, slopes, "tanh" in weights
 
 
 def block_names(blocks):

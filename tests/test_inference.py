@@ -19,18 +19,19 @@ SMALL = randomise(generator(blocks=BLOCKS, channels=4))
 UPSCALER = Upscaler(SMALL)
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.integers(1, 60), st.integers(1, 60), st.integers(7, 70), st.integers(0, 9))
-def test_tiles_equal_the_whole_picture(height, width, tile, seed):
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 130), st.integers(1, 60), st.integers(7, 70), st.integers(1, 4000), st.integers(0, 9))
+def test_bands_and_columns_equal_the_whole_picture(height, width, columns, area, seed):
     image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
-    most, mean = difference(UPSCALER(image, tile=tile), plain(SMALL, image))
+    most, mean = difference(UPSCALER(image, columns=columns, area=area), plain(SMALL, image))
     assert most <= 1 and mean < 0.01
 
 
-def test_small_reconstruction_tiles_equal_the_whole_picture(rng, monkeypatch):
-    image = rng.integers(0, 256, (40, 30, 3), np.uint8)
-    monkeypatch.setattr(inference, "RECONSTRUCTION_TILE", 5)
-    assert difference(UPSCALER(image), plain(SMALL, image))[0] <= 1
+def test_bands_are_of_the_area_asked_for(rng):
+    """Nothing of the picture is held back or computed twice, but for the rows that the first band waits for."""
+    image = rng.integers(0, 256, (200, 30, 3), np.uint8)
+    rows = [len(band) for band in UPSCALER.bands(image, area=300)]
+    assert sum(rows) == 800 and set(rows[1:-1]) == {SCALE * 10} and len(rows) == 16
 
 
 @pytest.mark.parametrize("blocks", [1, BLOCKS])
@@ -38,7 +39,7 @@ def test_reach_is_the_receptive_field(blocks):
     """With positive weights nothing cancels: what one pixel changes is all that depends on it."""
     model = generator(blocks=blocks, channels=2)
     model.set_weights([np.full(w.shape, float(w.ndim > 1)) / np.prod(w.shape[:3]) for w in model.get_weights()])
-    reach = Upscaler(model).reach
+    reach = Upscaler(model).bands.reach
     dot = np.zeros((1, 1, 2 * reach + 5, 3), "float32")
     dot[0, 0, reach + 2] = 1e30
     columns = np.flatnonzero(np.any(model(dot)[0], (0, 2))) // SCALE

@@ -154,11 +154,23 @@ def test_adversarial_losses_by_hand():
     assert float(losses.adversarial_loss(real, fake)) == pytest.approx(generator, rel=1e-5)
 
 
-def test_content_loss_ignores_scale_and_shift_of_features():
-    hr = np.array([0, 2, 0, 2], "float32").reshape(1, 2, 2, 1)
-    sr = hr + 0.5
-    assert float(losses.content_loss({"block1_conv2": hr}, {"block1_conv2": sr})) == pytest.approx(0.1 * 0.5)
-    assert float(losses.content_loss({"block1_conv2": 9 * hr + 7}, {"block1_conv2": 9 * sr + 7})) == pytest.approx(0.05)
+def test_content_loss_compares_directions():
+    hr = np.array([[0, 2], [3, 0]], "float32").reshape(1, 2, 1, 2)
+    sr = np.array([[2, 0], [9, -5]], "float32").reshape(1, 2, 1, 2)  # first at a right angle, then the same after ReLU
+    assert float(losses.content_loss({"block1_conv2": hr}, {"block1_conv2": sr})) == pytest.approx(1, abs=1e-3)
+    assert float(losses.content_loss({"block1_conv2": hr}, {"block1_conv2": 7 * hr})) == pytest.approx(0, abs=1e-3)
+
+
+def test_evenness_loss_sees_a_grid_and_nothing_else(rng):
+    hr = rng.uniform(100, 150, (2, 96, 96, 3)).astype("float32")
+    uneven = np.ones((4, 4), "float32")
+    uneven[1:3, 1:3] = 1.5
+    fine = hr - hr.mean((1, 2), keepdims=True)
+    grid = hr + fine * (np.tile(uneven, (24, 24)) - 1)[..., None]
+    other = rng.uniform(100, 150, hr.shape).astype("float32")
+    even, off = (float(losses.evenness_loss(hr, sr)) for sr in (other, grid))
+    assert float(losses.evenness_loss(hr, hr)) == 0
+    assert 0 < 10 * even < off
 
 
 def test_features_of_a_file(vgg, rng):
@@ -290,8 +302,9 @@ def test_srgan_trains_generator_and_discriminator_in_mixed_precision(photos, tmp
     finally:
         keras.config.set_dtype_policy(policy)
     (row,) = csv.DictReader((tmp_path / "run" / "log.csv").open())
-    terms = {name: float(row[name]) for name in ("content", "adversarial", "pixel", "discriminator", "loss")}
+    terms = {name: float(row[name]) for name in ("content", "adversarial", "pixel", "evenness", "discriminator", "loss")}
     total = terms["content"] + train.ADVERSARIAL * terms["adversarial"] + train.PIXEL * terms["pixel"]
+    total += train.EVENNESS * terms["evenness"]
     assert terms["loss"] == pytest.approx(total, rel=1e-2)
     assert np.isfinite(list(terms.values())).all()
 

@@ -8,17 +8,13 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-# Weight of the features after each of these layers, before their ReLU (ESRGAN, section 3.3). A source of features is
-# recognised by its first layer. `block3_conv1` and the 1x1 maps `*_aux` belong to truncated and distilled networks.
-CONTENT_WEIGHTS = {
-    "block1_conv2": 0.1,
-    "block2_conv2": 0.25,
-    "block3_conv1": 1.0,
-    "block4_conv4": 1.0,
-    "block5_conv4": 1.0,
-    "conv41_aux": 0.1,
-    "conv51_aux": 0.1,
-}
+from superres.network import SCALE
+
+# VGG19's layers whose features are compared. A source of features is recognised by its first layer; `block3_conv1` and
+# the 1x1 maps `*_aux` belong to truncated and distilled networks.
+CONTENT_LAYERS = {
+    "block1_conv2", "block2_conv2", "block3_conv1", "block4_conv4", "block5_conv4", "conv41_aux", "conv51_aux",
+}  # fmt: skip
 
 
 def l1_loss(hr, sr):
@@ -32,19 +28,41 @@ def l2_loss(hr, sr):
 
 
 def content_loss(hr_features, sr_features):
-    """VGG loss l_VGG/i.j (eq. 5), here the weighted sum over several layers of relative L1 distances.
+    """VGG loss l_VGG/i.j (eq. 5), here over several layers and on unit-normalised features (LPIPS, Zhang et al. 2018).
 
-    Both are dicts from layer name to features (batch, h, w, c). Each layer's distance is divided by the original
-    features' mean deviation from their channels' means, so that the weights do not depend on how a source scales and
-    shifts its features.
+    Both are dicts from layer name to features (batch, h, w, c) before their ReLU. At each position of each layer the
+    features are compared by their direction alone, so that no layer's scale needs a weight.
     """
 
-    def distance(hr, sr):
-        hr, sr = ops.cast(hr, "float32"), ops.cast(sr, "float32")
-        spread = ops.mean(ops.abs(hr - ops.mean(hr, axis=(0, 1, 2), keepdims=True)))
-        return ops.mean(ops.abs(hr - sr)) / spread
+    def unit(features):
+        features = ops.relu(ops.cast(features, "float32"))
+        return features / ops.sqrt(ops.sum(ops.square(features), axis=-1, keepdims=True) + 1e-4)
 
-    return sum(CONTENT_WEIGHTS[name] * distance(hr, sr_features[name]) for name, hr in hr_features.items())
+    def distance(hr, sr):
+        return ops.mean(ops.sum(ops.square(unit(hr) - unit(sr)), axis=-1))
+
+    return sum(distance(hr, sr_features[name]) for name, hr in hr_features.items())
+
+
+def evenness_loss(hr, sr):
+    """How differently from the original a picture's fine detail falls on the 4x4 positions of its sub-pixels.
+
+    That is what shows as a grid or as dots with the period of the low-resolution pixels. Mean squared difference of
+    the positions' mean detail, each relative to its picture's; the pictures begin at a low-resolution pixel.
+    """
+
+    def profile(rgb):
+        grey = ops.mean(rgb, axis=-1, keepdims=True)
+        blurred = grey
+        for _ in range(2):
+            blurred = ops.average_pool(blurred, 3, strides=1, padding="same")
+        detail = ops.abs(grey - blurred)[:, SCALE:-SCALE, SCALE:-SCALE]
+        _, height, width, _ = ops.shape(detail)
+        detail = ops.reshape(detail, (-1, height // SCALE, SCALE, width // SCALE, SCALE))
+        by_position = ops.mean(detail, axis=(1, 3))
+        return by_position / (ops.mean(by_position, axis=(1, 2), keepdims=True) + 0.5)
+
+    return ops.mean(ops.square(profile(hr) - profile(sr)))
 
 
 def adversarial_loss(real, fake):
@@ -91,7 +109,7 @@ def discriminator(channels=32):
 
 
 def feature_network(files=None):
-    """A frozen network from RGB to a dict of VGG19 features, those layers of ``CONTENT_WEIGHTS`` that it has.
+    """A frozen network from RGB to a dict of VGG19 features, those layers of ``CONTENT_LAYERS`` that it has.
 
     Without ``files``, VGG19 with the ImageNet weights of ``keras.applications``; otherwise .npz files with
     ``LAYER/kernel`` (HWIO) and ``LAYER/bias`` arrays: the first layer a 1x1 ``preprocess`` (VGG19 cut after any
@@ -131,7 +149,7 @@ def read_features(file):
         raise FileNotFoundError(f"no such file of VGG features: {file}") from None
     except (KeyError, ValueError) as error:
         raise ValueError(f"{file} is no .npz file of layers with kernel and bias") from error
-    if not ({"preprocess", "conv0"} & set(weights) and set(CONTENT_WEIGHTS) & set(weights)):
+    if not ({"preprocess", "conv0"} & set(weights) and CONTENT_LAYERS & set(weights)):
         raise ValueError(f"{file} holds no VGG19 features; expected preprocess, block1_conv1... or conv0, conv11...")
     return weights
 
@@ -151,10 +169,10 @@ def connect_features(rgb, weights):
         if (next_block := name.removeprefix("block").removeprefix("conv")[0]) != block:
             block, x = next_block, layers.MaxPooling2D(2)(x)
         x = conv(x)
-        if name in CONTENT_WEIGHTS:
+        if name in CONTENT_LAYERS:
             features[name] = x
         x = layers.ReLU()(x)
-        if (aux := f"{name}_aux") in CONTENT_WEIGHTS and aux in weights:
+        if (aux := f"{name}_aux") in CONTENT_LAYERS and aux in weights:
             features[aux] = constant_convolution(*weights[aux])(x)
     return features
 

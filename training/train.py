@@ -28,6 +28,7 @@ from training.losses import (
     content_loss,
     discriminator,
     discriminator_loss,
+    evenness_loss,
     feature_network,
     l1_loss,
     l2_loss,
@@ -40,9 +41,10 @@ WARM_UP = 100  # steps
 LOG_EVERY = 50  # steps
 STATE = "state.npz"
 
-# The perceptual loss is content + ADVERSARIAL x adversarial + PIXEL x L1.
+# The perceptual loss is content + ADVERSARIAL x adversarial + PIXEL x L1 + EVENNESS x evenness.
 ADVERSARIAL = 0.1
 PIXEL = 10
+EVENNESS = 5
 
 
 def start_as_upscaler(model):
@@ -142,7 +144,7 @@ class PerceptualTraining(keras.Model):
     def __init__(self, network, critic, features, crop):
         super().__init__(name="perceptual_training")
         self.network, self.critic, self.features, self.crop = network, critic, features, crop
-        self.terms = [keras.metrics.Mean(name) for name in ("content", "adversarial", "pixel")]
+        self.terms = [keras.metrics.Mean(name) for name in ("content", "adversarial", "pixel", "evenness")]
 
     def call(self, lr, training=None):
         return self.network(lr, training=training)
@@ -155,11 +157,12 @@ class PerceptualTraining(keras.Model):
             content_loss(self.features(hr), self.features(sr)),
             adversarial_loss(real, fake),
             l1_loss(y, y_pred),
+            evenness_loss(y, y_pred),
         )
         for term, loss in zip(self.terms, losses, strict=True):
             term.update_state(loss)
-        content, adversarial, pixel = losses
-        return content + ADVERSARIAL * adversarial + PIXEL * pixel
+        content, adversarial, pixel, evenness = losses
+        return content + ADVERSARIAL * adversarial + PIXEL * pixel + EVENNESS * evenness
 
 
 class Adversarial:
@@ -167,7 +170,7 @@ class Adversarial:
 
     def __init__(self, network, features, patch, make_optimizer):
         # The discriminator halves its picture three times. It learns faster than the generator (Heusel et al. 2017).
-        crop = RandomCrop(SCALE * patch // 8 * 8 - 8)
+        crop = RandomCrop(SCALE * patch * 2 // 3 // 8 * 8)
         self.critic = discriminator()
         self.critic_training = keras.Sequential([crop, self.critic])
         self.critic_training.compile(make_optimizer(pace=4), loss=lambda _, y: discriminator_loss(*ops.split(y, 2)))

@@ -1,0 +1,107 @@
+"""A generator's fast graph: down a picture in bands of rows, small enough for the processor's cache."""
+
+from itertools import pairwise
+
+import tensorflow as tf
+
+from superres.network import fuse
+
+BAND_AREA = 32768  # low-resolution pixels; a feature map of 64 channels is then 8 MB in float32
+
+
+class Bands:
+    """The map of a ``generator``, computed band by band with line buffers (Alwani et al. 2016, fused-layer CNN).
+
+    Every convolution keeps the last rows of its input, and puts them before those of the next band. So nothing is
+    computed twice, memory does not grow with the picture's height, and the result is the whole picture's.
+
+    model: a ``network.generator``; its weights are those it has now.  dtype: that of the arithmetic.
+    """
+
+    def __init__(self, model, dtype):
+        convolutions, slopes, self.tanh = fuse(model)
+        # Where all slopes are at most 1, as nearly everywhere, a PReLU is the greater of two lines: two passes, not five.
+        self.convex = {name: values.max() <= 1 for name, values in slopes.items()}
+        self.slopes = {name: tf.cast(values, dtype) for name, values in slopes.items()}
+        self.convolutions = {name: [tf.cast(a, dtype) for a in arrays] for name, arrays in convolutions.items()}
+        self.blocks = [name.removesuffix("_conv1") for name in convolutions if name.endswith("_conv1")]
+        self.dtype = dtype
+        # Low-resolution pixels to each side that a result depends on: the 9x9 head, two 3x3 convolutions in each block,
+        # the 3x3 trunk; then a 3x3 and, at twice the resolution, a 3x3 and a 5x5, together 2.5.
+        self.reach = 4 + 2 * len(self.blocks) + 1 + 3
+        self.next_band = tf.function(
+            self.next_band,
+            input_signature=[
+                tf.TensorSpec((1, None, None, 3), tf.uint8),
+                tf.TensorSpec((), tf.int32),
+                dict.fromkeys(self.empty_buffers(1), tf.TensorSpec((1, None, None, None), dtype)),
+            ],
+            autograph=False,
+        )
+
+    def __call__(self, picture, area=BAND_AREA):
+        """Yield a picture, uint8 (h, w, 3), x4 from top to bottom, in bands of about ``area`` input pixels."""
+        height, width = picture.shape[:2]
+        rows = max(area // width, 1)
+        buffers = self.empty_buffers(width)
+        # The first rows leave the last layer when all that they depend on is there.
+        for start, stop in pairwise([0, *range(rows + self.reach, height, rows), height]):
+            band, buffers = self.next_band(picture[None, start:stop], int(stop == height), buffers)
+            yield band[0].numpy()
+
+    def empty_buffers(self, width):
+        """What the layers keep above the picture: the zeros that they are padded with, and no rows that wait."""
+        buffers = dict.fromkeys([*self.blocks, "skip"], (0, width, self.convolutions["trunk"][0].shape[-1]))
+        for name, (kernel, _) in self.convolutions.items():
+            buffers[name] = kernel.shape[0] // 2, width * (2 if name in ("up2", "tail") else 1), kernel.shape[2]
+        rows, tail_width, _ = buffers["tail"]
+        buffers["tail"] = rows, tail_width, (2 * rows + 1) * self.convolutions["tail"][0].shape[-1]
+        return {name: tf.zeros((1, *shape), self.dtype) for name, shape in buffers.items()}
+
+    def next_band(self, x, last, buffers):
+        """The rows that follow from another band of the picture, and the buffers for the next one."""
+        kept = {}
+
+        def extend(x, name, reach):
+            """Put the kept rows before x and, below the picture's last band, the zeros of the padding."""
+            _, _, width, channels = tf.unstack(tf.shape(x))
+            x = tf.concat([buffers[name], x, tf.zeros((1, last * reach, width, channels), x.dtype)], axis=1)
+            kept[name] = x[:, -2 * reach :]
+            return x
+
+        def conv(x, name):
+            kernel, bias = self.convolutions[name]
+            reach = kernel.shape[0] // 2
+            padding = [(0, 0), (0, 0), (reach, reach), (0, 0)]
+            return tf.nn.bias_add(tf.nn.conv2d(extend(x, name, reach), kernel, 1, padding), bias)
+
+        def tail(x):
+            """The tail's convolution row by row of its kernel: five times as many filters fill the vector units."""
+            kernel, bias = self.convolutions["tail"]
+            size, _, channels, filters = kernel.shape
+            kernel = tf.reshape(tf.transpose(kernel, (1, 2, 0, 3)), (1, size, channels, size * filters))
+            taps = extend(tf.nn.conv2d(x, kernel, 1, "SAME"), "tail", size // 2)
+            rows = tf.shape(taps)[1] - (size - 1)
+            return tf.add_n([tap[:, i : i + rows] for i, tap in enumerate(tf.split(taps, size, axis=-1))]) + bias
+
+        def prelu(x, name):
+            slopes = self.slopes[name]
+            return tf.maximum(x, slopes * x) if self.convex[name] else tf.where(x > 0, x, slopes * x)
+
+        def add(skip, x, name):
+            skip = tf.concat([buffers[name], skip], axis=1)
+            rows = tf.shape(x)[1]
+            kept[name] = skip[:, rows:]
+            return skip[:, :rows] + x
+
+        x = tf.cast(x, self.dtype) / 255
+        x = skip = prelu(conv(x, "head"), "head_prelu")
+        for block in self.blocks:
+            y = prelu(conv(x, f"{block}_conv1"), f"{block}_prelu")
+            x = add(x, conv(y, f"{block}_conv2"), block)
+        x = add(skip, conv(x, "trunk"), "skip")
+        x = tf.nn.depth_to_space(prelu(conv(x, "up1"), "up1_prelu"), 2)
+        x = prelu(conv(x, "up2"), "up2_prelu")
+        x = tf.cast(tf.nn.depth_to_space(tail(x), 2), tf.float32)
+        x = 127.5 * tf.tanh(x) + 127.5 if self.tanh else 255 * x
+        return tf.cast(tf.round(tf.clip_by_value(x, 0, 255)), tf.uint8), kept
