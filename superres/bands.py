@@ -20,7 +20,7 @@ class Bands:
 
     def __init__(self, model, dtype):
         convolutions, slopes, self.tanh = fuse(model)
-        # Where all slopes are at most 1, as nearly everywhere, a PReLU is the greater of two lines: two passes, not five.
+        # Where all slopes are at most 1, as nearly everywhere, a PReLU is the greater of two lines.
         self.convex = {name: values.max() <= 1 for name, values in slopes.items()}
         self.slopes = {name: tf.cast(values, dtype) for name, values in slopes.items()}
         self.convolutions = {name: [tf.cast(a, dtype) for a in arrays] for name, arrays in convolutions.items()}

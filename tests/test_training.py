@@ -302,7 +302,8 @@ def test_srgan_trains_generator_and_discriminator_in_mixed_precision(photos, tmp
     finally:
         keras.config.set_dtype_policy(policy)
     (row,) = csv.DictReader((tmp_path / "run" / "log.csv").open())
-    terms = {name: float(row[name]) for name in ("content", "adversarial", "pixel", "evenness", "discriminator", "loss")}
+    names = "content", "adversarial", "pixel", "evenness", "discriminator", "loss"
+    terms = {name: float(row[name]) for name in names}
     total = terms["content"] + train.ADVERSARIAL * terms["adversarial"] + train.PIXEL * terms["pixel"]
     total += train.EVENNESS * terms["evenness"]
     assert terms["loss"] == pytest.approx(total, rel=1e-2)
