@@ -38,6 +38,20 @@ def blur(picture):
     return blur_effect(luma(picture))
 
 
+def unevenness(picture):
+    """How unevenly fine detail falls on the SCALE x SCALE sub-pixels of a low-resolution pixel: a grid's strength.
+
+    Standard deviation over mean of the sub-pixels' mean detail; 0.02 to 0.05 in photographs. The picture (h, w, 3)
+    begins at a low-resolution pixel.
+    """
+    y = luma(picture)
+    detail = np.abs(y - cv2.GaussianBlur(y, (0, 0), 1.5))
+    height, width = (length // SCALE for length in y.shape)
+    detail = detail[: height * SCALE, : width * SCALE].reshape(height, SCALE, width, SCALE)
+    by_sub_pixel = detail.mean(axis=(0, 2))
+    return by_sub_pixel.std() / by_sub_pixel.mean() if by_sub_pixel.any() else 0.0
+
+
 def edge_density(picture):
     """Share of the pixels that are edges (Canny 1986)."""
     return np.mean(cv2.Canny(luma(picture).astype(np.uint8), 100, 200) > 0)

@@ -54,6 +54,15 @@ def test_blur_and_fine_detail_tell_sharp_from_blurred():
     assert measures.fine_detail(sharp) > 50 > 1 > measures.fine_detail(smooth)
 
 
+def test_unevenness_is_that_of_the_sub_pixels(rng):
+    noise = rng.normal(0, 20, (256, 256, 1))
+    even, dotted = (128 + noise * np.tile([[1, 1, 1, last]] * 4, (64, 64))[..., None] for last in (1, 2))
+    even, dotted = (np.clip(rgb, 0, 255).astype(np.uint8).repeat(3, axis=2) for rgb in (even, dotted))
+    assert measures.unevenness(even) < 0.02
+    assert 0.2 < measures.unevenness(dotted) < np.std([1, 1, 1, 2]) / np.mean([1, 1, 1, 2])
+    assert measures.unevenness(np.zeros((8, 8, 3), np.uint8)) == 0
+
+
 def test_coherence_is_high_for_stripes_and_low_for_noise(rng):
     assert measures.coherence(waves(64, 64, 0.05)) > 0.95
     assert measures.coherence(rng.integers(0, 256, (96, 96, 3), np.uint8)) < 0.3

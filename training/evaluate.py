@@ -4,8 +4,8 @@
     python -m training.evaluate valid/Set5 --models bicubic srresnet runs/srresnet/srresnet_x4.keras
     python -m training.evaluate valid/Set5 --speed
 
-Prints PSNR (dB) and SSIM on Y, 4 pixels cut from each border (Ledig et al. 2017, section 3.1), the mean over the
-folder, as a Markdown table. The inputs are made from the photographs (see ``superres.degrade.degrade``); only where a
+Prints PSNR (dB) and SSIM on Y, 4 pixels cut from each border (Ledig et al. 2017, section 3.1), and the strength of a
+sub-pixel grid (``superres.measures.unevenness``), the means over the folder, as a Markdown table. The inputs are made from the photographs (see ``superres.degrade.degrade``); only where a
 NAME_HR.png has a NAME_LRx4.png beside it, as benchmark sets come, that one is the clean input.
 """
 
@@ -19,7 +19,7 @@ from tqdm import tqdm
 from srgan import method_function
 from superres.degrade import degrade
 from superres.files import read_image
-from superres.measures import quality
+from superres.measures import quality, unevenness
 from superres.network import SCALE
 from training import speed
 from training.data import KINDS, find_pictures, read_hr
@@ -42,7 +42,7 @@ def low_resolution(path, hr, kind):
 
 
 def evaluate(paths, methods, kinds):
-    """Mean PSNR and SSIM of each method on each kind of input: {(method, kind): (dB, SSIM)}.
+    """Mean PSNR, SSIM and unevenness of each method on each kind of input: {(method, kind): (dB, SSIM, unevenness)}.
 
     ``methods`` are functions by name, RGB uint8 (h, w, 3) -> (4h, 4w, 3).
     """
@@ -52,15 +52,18 @@ def evaluate(paths, methods, kinds):
         for kind in kinds:
             lr = low_resolution(path, hr, kind)
             for method, enlarge in methods.items():
-                scores[method, kind].append(quality(hr, enlarge(lr)))
+                sr = enlarge(lr)
+                scores[method, kind].append((*quality(hr, sr), unevenness(sr)))
     return {key: tuple(np.mean(values, axis=0)) for key, values in scores.items()}
 
 
 def table(scores):
     """The result of ``evaluate`` as a Markdown table, a row per method and a column per kind."""
     methods, kinds = (list(dict.fromkeys(names)) for names in zip(*scores, strict=True))
-    cells = [[method, *("{:.2f} / {:.4f}".format(*scores[method, kind]) for kind in kinds)] for method in methods]
-    rows = [["PSNR / SSIM", *kinds], ["---"] + ["---:"] * len(kinds), *cells]
+    cells = [
+        [method, *("{:.2f} / {:.4f} / {:.3f}".format(*scores[method, kind]) for kind in kinds)] for method in methods
+    ]
+    rows = [["PSNR / SSIM / grid", *kinds], ["---"] + ["---:"] * len(kinds), *cells]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
