@@ -5,8 +5,9 @@
     python -m training.evaluate valid/Set5 --speed
 
 Prints PSNR (dB) and SSIM on Y, 4 pixels cut from each border (Ledig et al. 2017, section 3.1), and the strength of a
-sub-pixel grid (``superres.measures.unevenness``), the means over the folder, as a Markdown table. The inputs are made from the photographs (see ``superres.degrade.degrade``); only where a
-NAME_HR.png has a NAME_LRx4.png beside it, as benchmark sets come, that one is the clean input.
+sub-pixel grid (``superres.measures.unevenness``), the means over the folder, as a Markdown table. The inputs are made
+from the photographs (see ``superres.degrade.degrade``); only where a NAME_HR.png has a NAME_LRx4.png beside it, as
+benchmark sets come, that one is the clean input.
 """
 
 import argparse
