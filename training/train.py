@@ -42,8 +42,8 @@ LOG_EVERY = 50  # steps
 STATE = "state.npz"
 
 # The perceptual loss is content + ADVERSARIAL x adversarial + PIXEL x L1 + EVENNESS x evenness.
-ADVERSARIAL = 0.05
-PIXEL = 20
+ADVERSARIAL = 0.01
+PIXEL = 10
 EVENNESS = 5
 
 
