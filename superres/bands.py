@@ -29,14 +29,10 @@ class Bands:
         # Low-resolution pixels to each side that a result depends on: the 9x9 head, two 3x3 convolutions in each block,
         # the 3x3 trunk; then a 3x3 and, at twice the resolution, a 3x3 and a 5x5, together 2.5.
         self.reach = 4 + 2 * len(self.blocks) + 1 + 3
-        self.next_band = tf.function(
-            self.next_band,
-            input_signature=[
-                tf.TensorSpec((1, None, None, 3), tf.uint8),
-                tf.TensorSpec((), tf.int32),
-                dict.fromkeys(self.empty_buffers(1), tf.TensorSpec((1, None, None, None), dtype)),
-            ],
-            autograph=False,
+        self.graph = tf.function(self.next_band, autograph=False).get_concrete_function(
+            tf.TensorSpec((1, None, None, 3), tf.uint8),
+            tf.TensorSpec((), tf.bool),
+            dict.fromkeys(self.empty_buffers(1), tf.TensorSpec((1, None, None, None), dtype)),
         )
 
     def __call__(self, picture, area=BAND_AREA):
@@ -46,7 +42,8 @@ class Bands:
         buffers = self.empty_buffers(width)
         # The first rows leave the last layer when all that they depend on is there.
         for start, stop in pairwise([0, *range(rows + self.reach, height, rows), height]):
-            band, buffers = self.next_band(picture[None, start:stop], int(stop == height), buffers)
+            last = tf.constant(stop == height)
+            band, buffers = self.graph(tf.constant(picture[None, start:stop]), last, buffers)
             yield band[0].numpy()
 
     def empty_buffers(self, width):
@@ -61,11 +58,12 @@ class Bands:
     def next_band(self, x, last, buffers):
         """The rows that follow from another band of the picture, and the buffers for the next one."""
         kept = {}
+        last = tf.cast(last, tf.int32)
 
         def extend(x, name, reach):
             """Put the kept rows before x and, below the picture's last band, the zeros of the padding."""
-            _, _, width, channels = tf.unstack(tf.shape(x))
-            x = tf.concat([buffers[name], x, tf.zeros((1, last * reach, width, channels), x.dtype)], axis=1)
+            below = tf.zeros((1, last * reach, tf.shape(x)[2], x.shape[3]), x.dtype)
+            x = tf.concat([buffers[name], x, below], axis=1)
             kept[name] = x[:, -2 * reach :]
             return x
 
