@@ -45,22 +45,23 @@ def content_loss(hr_features, sr_features):
 
 
 def evenness_loss(hr, sr):
-    """How differently from the original a picture's fine detail falls on the 4x4 positions of its sub-pixels.
+    """How differently from the original a picture's fine detail falls on the 4x4 sub-pixels of a low-resolution pixel.
 
-    That is what shows as a grid or as dots with the period of the low-resolution pixels. Mean squared difference of
-    the positions' mean detail, each relative to its picture's; the pictures begin at a low-resolution pixel.
+    That is what shows as a grid, as dots or as a weave. Of each sub-pixel's detail both the mean, which a pattern in
+    step with the low-resolution pixels has and a photograph has not, and the mean size are compared, relative to the
+    picture's: mean squared differences. The pictures begin at a low-resolution pixel.
     """
 
     def profile(rgb):
-        grey = ops.mean(rgb, axis=-1, keepdims=True)
-        blurred = grey
+        blurred = rgb
         for _ in range(2):
             blurred = ops.average_pool(blurred, 3, strides=1, padding="same")
-        detail = ops.abs(grey - blurred)[:, SCALE:-SCALE, SCALE:-SCALE]
+        detail = (rgb - blurred)[:, SCALE:-SCALE, SCALE:-SCALE]
         _, height, width, _ = ops.shape(detail)
-        detail = ops.reshape(detail, (-1, height // SCALE, SCALE, width // SCALE, SCALE))
-        by_position = ops.mean(detail, axis=(1, 3))
-        return by_position / (ops.mean(by_position, axis=(1, 2), keepdims=True) + 0.5)
+        detail = ops.reshape(detail, (-1, height // SCALE, SCALE, width // SCALE, SCALE, 3))
+        size = ops.mean(ops.abs(detail), axis=(1, 3))
+        profiles = ops.stack([ops.mean(detail, axis=(1, 3)), size])
+        return profiles / (ops.mean(size, axis=(1, 2), keepdims=True) + 0.5)
 
     return ops.mean(ops.square(profile(hr) - profile(sr)))
 
