@@ -214,9 +214,9 @@ def perception_distortion(pictures, path, original):
 
     figure, axis = plt.subplots(figsize=(12, 4.5), layout="constrained")
     points = {alpha: place(picture) for alpha, picture in path.items()}
-    axis.plot(*zip(*points.values(), strict=True), color="#666666", marker="o", zorder=1)
+    axis.plot(*zip(*points.values(), strict=True), color="#666666", marker="o", zorder=1, label=r"by $\alpha$")
     for alpha, point in points.items():
-        axis.annotate(rf"$\alpha$ = {alpha:g}", point, (6, 6), textcoords="offset points")
+        axis.annotate(f"{alpha:g}", point, (0, 9), textcoords="offset points", ha="center")
     for method, picture in pictures.items():
         axis.scatter(*place(picture), s=80, color=METHOD_COLOURS[method], label=method)
     sharpness = 1 - blur(original)
