@@ -161,16 +161,15 @@ def test_content_loss_compares_directions():
     assert float(losses.content_loss({"block1_conv2": hr}, {"block1_conv2": 7 * hr})) == pytest.approx(0, abs=1e-3)
 
 
-def test_evenness_loss_sees_a_grid_and_nothing_else(rng):
-    hr = rng.uniform(100, 150, (2, 96, 96, 3)).astype("float32")
-    uneven = np.ones((4, 4), "float32")
-    uneven[1:3, 1:3] = 1.5
-    fine = hr - hr.mean((1, 2), keepdims=True)
-    grid = hr + fine * (np.tile(uneven, (24, 24)) - 1)[..., None]
-    other = rng.uniform(100, 150, hr.shape).astype("float32")
-    even, off = (float(losses.evenness_loss(hr, sr)) for sr in (other, grid))
+def test_evenness_loss_sees_dots_and_a_weave_and_nothing_else(rng):
+    hr, other = rng.uniform(100, 150, (2, 2, 96, 96, 3)).astype("float32")
+    dots = np.ones((4, 4))
+    dots[1:3, 1:3] = 2
+    dotted = other + (other - 125) * (np.tile(dots, (24, 24)) - 1)[..., None]
+    woven = other + 10 * np.tile([[1, -1], [-1, 1]], (48, 48))[..., None]  # the detail's size is the same everywhere
+    even, *uneven = (float(losses.evenness_loss(hr, sr.astype("float32"))) for sr in (other, dotted, woven))
     assert float(losses.evenness_loss(hr, hr)) == 0
-    assert 0 < 10 * even < off
+    assert 0 < 5 * even < min(uneven)
 
 
 def test_features_of_a_file(vgg, rng):
