@@ -25,6 +25,9 @@ class Bands:
         self.slopes = {name: tf.cast(values, dtype) for name, values in slopes.items()}
         self.convolutions = {name: [tf.cast(a, dtype) for a in arrays] for name, arrays in convolutions.items()}
         self.blocks = [name.removesuffix("_conv1") for name in convolutions if name.endswith("_conv1")]
+        # The tail's taps, all rows of its kernel side by side: five times as many filters fill the vector units.
+        kernel, self.tail_bias = self.convolutions.pop("tail")
+        self.tail_taps = tf.concat(tf.split(kernel, kernel.shape[0]), axis=-1)
         self.dtype = dtype
         # Low-resolution pixels to each side that a result depends on: the 9x9 head, two 3x3 convolutions in each block,
         # the 3x3 trunk; then a 3x3 and, at twice the resolution, a 3x3 and a 5x5, together 2.5.
@@ -50,9 +53,9 @@ class Bands:
         """What the layers keep above the picture: the zeros that they are padded with, and no rows that wait."""
         buffers = dict.fromkeys([*self.blocks, "skip"], (0, width, self.convolutions["trunk"][0].shape[-1]))
         for name, (kernel, _) in self.convolutions.items():
-            buffers[name] = kernel.shape[0] // 2, width * (2 if name in ("up2", "tail") else 1), kernel.shape[2]
-        rows, tail_width, _ = buffers["tail"]
-        buffers["tail"] = rows, tail_width, (2 * rows + 1) * self.convolutions["tail"][0].shape[-1]
+            buffers[name] = kernel.shape[0] // 2, width * (2 if name == "up2" else 1), kernel.shape[2]
+        _, size, _, taps = self.tail_taps.shape
+        buffers["tail"] = size // 2, 2 * width, taps
         return {name: tf.zeros((1, *shape), self.dtype) for name, shape in buffers.items()}
 
     def next_band(self, x, last, buffers):
@@ -74,13 +77,10 @@ class Bands:
             return tf.nn.bias_add(tf.nn.conv2d(extend(x, name, reach), kernel, 1, padding), bias)
 
         def tail(x):
-            """The tail's convolution row by row of its kernel: five times as many filters fill the vector units."""
-            kernel, bias = self.convolutions["tail"]
-            size, _, channels, filters = kernel.shape
-            kernel = tf.reshape(tf.transpose(kernel, (1, 2, 0, 3)), (1, size, channels, size * filters))
-            taps = extend(tf.nn.conv2d(x, kernel, 1, "SAME"), "tail", size // 2)
+            size = self.tail_taps.shape[1]
+            taps = extend(tf.nn.conv2d(x, self.tail_taps, 1, "SAME"), "tail", size // 2)
             rows = tf.shape(taps)[1] - (size - 1)
-            return tf.add_n([tap[:, i : i + rows] for i, tap in enumerate(tf.split(taps, size, axis=-1))]) + bias
+            return tf.add_n([tap[:, i : i + rows] for i, tap in enumerate(tf.split(taps, size, -1))]) + self.tail_bias
 
         def prelu(x, name):
             slopes = self.slopes[name]
@@ -102,4 +102,8 @@ class Bands:
         x = prelu(conv(x, "up2"), "up2_prelu")
         x = tf.cast(tf.nn.depth_to_space(tail(x), 2), tf.float32)
         x = 127.5 * tf.tanh(x) + 127.5 if self.tanh else 255 * x
-        return tf.cast(tf.round(tf.clip_by_value(x, 0, 255)), tf.uint8), kept
+        return to_uint8(x), kept
+
+
+def to_uint8(x):
+    return tf.cast(tf.round(tf.clip_by_value(x, 0, 255)), tf.uint8)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from superres.bands import BAND_AREA, Bands
+from superres.bands import BAND_AREA, Bands, to_uint8
 from superres.network import SCALE
 
 # Columns that the generator takes at once, so that memory does not grow with the picture's width.
@@ -59,10 +59,10 @@ class Refiner:
     def __call__(self, image, tile=SRCNN_TILE, progress=False):
         """RGB uint8 (h, w, 3) to uint8 (4h, 4w, 3)."""
         enlarged = cv2.resize(image, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
-        return tiled(self.refine, enlarged, 1, SRCNN_REACH, tile, progress)
+        return tiled(self.refine, enlarged, SRCNN_REACH, tile, progress)
 
     def refine(self, patch):
-        return to_uint8(self.model(patch[None].astype(np.float32))[0])
+        return to_uint8(self.model(patch[None].astype(np.float32))[0]).numpy()
 
 
 _ready = weakref.WeakKeyDictionary()
@@ -85,23 +85,18 @@ def traced(model):
     return tf.function(functools.partial(model, training=False), input_signature=[signature], autograph=False)
 
 
-def to_uint8(rgb):
-    return tf.cast(tf.round(tf.clip_by_value(tf.cast(rgb, tf.float32), 0, 255)), tf.uint8).numpy()
-
-
-def tiled(function, x, scale, reach, tile, progress=False):
-    """``function`` over (h, w, c), tile by tile, each with ``reach`` pixels around it: uint8 (h*scale, w*scale, 3).
+def tiled(function, x, reach, tile, progress=False):
+    """``function`` over a picture (h, w, 3), tile by tile, each with ``reach`` pixels around it: uint8 (h, w, 3).
 
     The tiles are even in size, so that none is a sliver that is all surroundings.
     """
     height, width = x.shape[:2]
-    result = np.empty((height * scale, width * scale, 3), np.uint8)
+    result = np.empty((height, width, 3), np.uint8)
     tiles = [(rows, columns) for rows in spans(height, tile) for columns in spans(width, tile)]
     for (top, bottom), (left, right) in tqdm(tiles, unit="tile", disable=not progress or len(tiles) == 1):
         y, x0 = max(top - reach, 0), max(left - reach, 0)
         patch = function(x[y : bottom + reach, x0 : right + reach])
-        inner = patch[(top - y) * scale : (bottom - y) * scale, (left - x0) * scale : (right - x0) * scale]
-        result[top * scale : bottom * scale, left * scale : right * scale] = inner
+        result[top:bottom, left:right] = patch[top - y : bottom - y, left - x0 : right - x0]
     return result
 
 
