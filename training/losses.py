@@ -10,10 +10,9 @@ from keras import layers, ops
 
 from superres.network import SCALE
 
-# VGG19's layers whose features are compared. A source of features is recognised by its first layer; `block3_conv1` and
-# the 1x1 maps `*_aux` belong to truncated and distilled networks.
+# VGG19's layers whose features are compared; `block3_conv1` and `convNM` belong to truncated and distilled networks.
 CONTENT_LAYERS = {
-    "block1_conv2", "block2_conv2", "block3_conv1", "block4_conv4", "block5_conv4", "conv41_aux", "conv51_aux",
+    "block1_conv2", "block2_conv2", "block3_conv1", "block4_conv4", "block5_conv4", "conv41", "conv44", "conv51",
 }  # fmt: skip
 
 
@@ -30,16 +29,20 @@ def l2_loss(hr, sr):
 def content_loss(hr_features, sr_features):
     """VGG loss l_VGG/i.j (eq. 5), here over several layers and on unit-normalised features (LPIPS, Zhang et al. 2018).
 
-    Both are dicts from layer name to features (batch, h, w, c) before their ReLU. At each position of each layer the
-    features are compared by their direction alone, so that no layer's scale needs a weight.
+    Both are dicts from layer name to features (batch, h, w, c) before their ReLU. Each channel is divided by its mean
+    in the originals, and at each position the features are compared by their direction alone, so that no channel's
+    and no layer's scale needs a weight.
     """
 
     def unit(features):
-        features = ops.relu(ops.cast(features, "float32"))
-        return features / ops.sqrt(ops.sum(ops.square(features), axis=-1, keepdims=True) + 1e-4)
+        energy = ops.sum(ops.square(features), axis=-1, keepdims=True)
+        return features / ops.sqrt(energy + 0.01 * ops.mean(energy))
 
     def distance(hr, sr):
-        return ops.mean(ops.sum(ops.square(unit(hr) - unit(sr)), axis=-1))
+        hr, sr = (ops.relu(ops.cast(features, "float32")) for features in (hr, sr))
+        mean = ops.mean(hr, axis=(0, 1, 2))
+        mean += 0.1 * ops.mean(mean)  # spares the channels that hardly ever answer
+        return ops.mean(ops.sum(ops.square(unit(hr / mean) - unit(sr / mean)), axis=-1))
 
     return sum(distance(hr, sr_features[name]) for name, hr in hr_features.items())
 
@@ -114,9 +117,8 @@ def feature_network(files=None):
 
     Without ``files``, VGG19 with the ImageNet weights of ``keras.applications``; otherwise .npz files with
     ``LAYER/kernel`` (HWIO) and ``LAYER/bias`` arrays: the first layer a 1x1 ``preprocess`` (VGG19 cut after any
-    layer) or ``conv0`` (a distilled VGG19 with layers ``conv11``... and ``convN1_aux`` maps to VGG19's channels),
-    which takes RGB in [0, 1]. FileNotFoundError for a missing file, ValueError for one of another kind,
-    ConnectionError where Keras cannot download its weights.
+    layer) or ``conv0`` (a distilled VGG19 with layers ``conv11``...), which takes RGB in [0, 1]. FileNotFoundError
+    for a missing file, ValueError for one of another kind, ConnectionError where Keras cannot download its weights.
     """
     inputs = keras.Input((None, None, 3))
     features = {}
@@ -173,8 +175,6 @@ def connect_features(rgb, weights):
         if name in CONTENT_LAYERS:
             features[name] = x
         x = layers.ReLU()(x)
-        if (aux := f"{name}_aux") in CONTENT_LAYERS and aux in weights:
-            features[aux] = constant_convolution(*weights[aux])(x)
     return features
 
 
