@@ -35,7 +35,7 @@ from training.losses import (
 )
 
 NETWORKS = {"srcnn": srcnn, "srresnet": generator, "srgan": generator}
-LEARNING_RATES = {"srcnn": 1e-3, "srresnet": 5e-4, "srgan": 1e-4}
+LEARNING_RATES = {"srcnn": 1e-3, "srresnet": 5e-4, "srgan": 2e-4}
 SMALL = 0.01  # of the usual initial weights, where they would disturb the picture that a network starts from
 WARM_UP = 100  # steps
 LOG_EVERY = 50  # steps
@@ -43,7 +43,7 @@ STATE = "state.npz"
 
 # The perceptual loss is content + ADVERSARIAL x adversarial + PIXEL x L1 + EVENNESS x evenness.
 ADVERSARIAL = 0.01
-PIXEL = 10
+PIXEL = 5
 EVENNESS = 5
 
 
@@ -171,17 +171,17 @@ class PerceptualTraining(keras.Model):
 class Adversarial:
     """SRGAN: discriminator and generator in turn, with the part of a compiled Keras model's interface used here."""
 
-    def __init__(self, network, features, patch, make_optimizer):
-        # The discriminator halves its picture three times. It learns faster than the generator (Heusel et al. 2017).
+    def __init__(self, network, features, patch, optimizer, critic_optimizer):
+        # The discriminator halves its picture three times.
         crop = RandomCrop(SCALE * patch * 2 // 3 // 8 * 8)
         self.critic = discriminator()
         self.critic_training = keras.Sequential([crop, self.critic])
-        self.critic_training.compile(make_optimizer(pace=4), loss=lambda _, y: discriminator_loss(*ops.split(y, 2)))
+        self.critic_training.compile(critic_optimizer, loss=lambda _, y: discriminator_loss(*ops.split(y, 2)))
         self.critic_training.optimizer.build(self.critic.trainable_variables)
         self.critic.trainable = False
         self.training = PerceptualTraining(network, self.critic, features, crop)
-        self.training.compile(make_optimizer())
-        self.optimizer = self.training.optimizer
+        self.training.compile(optimizer)
+        self.optimizer = optimizer
         self.network, self.crop = network, crop
 
     @property
@@ -213,25 +213,25 @@ def prepare(args):
     else:
         start_as_upscaler(network)
 
-    def make_optimizer(pace=1):
+    def schedule(pace=1):
         peak = pace * (args.learning_rate or LEARNING_RATES[args.method])
         warm_up = min(WARM_UP, args.steps // 2)
-        schedule = keras.optimizers.schedules.CosineDecay(
+        return keras.optimizers.schedules.CosineDecay(
             0.0, args.steps - warm_up, alpha=1e-6 / peak, warmup_target=peak, warmup_steps=warm_up
         )
-        average = {"global_clipnorm": 0.5, "use_ema": True, "ema_momentum": args.ema}
-        if args.method == "srresnet":
-            return ConvMuon(schedule, adam_beta_1=0.9, adam_beta_2=0.99, weight_decay=None, **average)
-        return keras.optimizers.Adam(schedule, beta_1=0.9, beta_2=0.99, **average)
 
+    betas = {"adam_beta_1": 0.9, "adam_beta_2": 0.99}
+    muon = ConvMuon(schedule(), **betas, weight_decay=None, global_clipnorm=0.5, use_ema=True, ema_momentum=args.ema)
     if args.method == "srgan":
-        trainer = Adversarial(with_fast_tail(network), feature_network(args.vgg), args.patch, make_optimizer)
+        # The discriminator learns faster than the generator (Heusel et al. 2017).
+        adam = keras.optimizers.Adam(schedule(pace=2), beta_1=0.9, beta_2=0.99, global_clipnorm=0.5)
+        trainer = Adversarial(with_fast_tail(network), feature_network(args.vgg), args.patch, muon, adam)
     elif args.method == "srresnet":
         trainer = with_fast_tail(network)
-        trainer.compile(make_optimizer(), loss=l1_loss)
+        trainer.compile(muon, loss=l1_loss)
     else:
         trainer = network
-        trainer.compile(make_optimizer(), loss=l2_loss)
+        trainer.compile(muon, loss=l2_loss)
     trainer.optimizer.build(network.trainable_variables)
     if (args.out / STATE).exists():
         restore(args.out / STATE, state(trainer))
