@@ -110,21 +110,37 @@ def with_fast_tail(model):
     return keras.Model(model.input, model.get_layer("to_bytes")(DepthToSpace()(x)), name=model.name)
 
 
-class ConvMuon(keras.optimizers.Muon):
+class Muon(keras.optimizers.Adam):
     """Muon (Jordan et al. 2024) for the convolutions from features to features, Adam for all other weights.
 
     A kernel (k, k, c, f) is taken as a matrix (k k c, f). The steps are scaled to the size of Adam's (Liu et al. 2025),
-    so that both share a learning rate.
+    so that both share a learning rate. Keras' own Muon takes matrices alone.
     """
 
-    def _should_use_adamw(self, variable):
-        return len(variable.shape) != 4 or 3 in variable.shape[-2:]
+    MOMENTUM = 0.95
 
-    def _muon_update_step(self, gradient, variable, lr, m):
-        self.assign(m, self.momentum * m + gradient)
-        matrix = ops.reshape(gradient + self.momentum * m, (-1, variable.shape[-1]))
-        step = self.lr_adjust(lr * self.zeropower_via_newtonschulz5(matrix, self.ns_steps))
-        self.assign_sub(variable, ops.reshape(step, variable.shape))
+    def update_step(self, gradient, variable, learning_rate):
+        if len(variable.shape) != 4 or 3 in variable.shape[-2:]:
+            return super().update_step(gradient, variable, learning_rate)
+        momentum = self._momentums[self._get_variable_index(variable)]
+        self.assign(momentum, self.MOMENTUM * momentum + gradient)
+        step = ops.reshape(gradient + self.MOMENTUM * momentum, (-1, variable.shape[-1]))
+        step = 0.2 * max(step.shape) ** 0.5 * orthogonalised(step)
+        self.assign_sub(variable, learning_rate * ops.reshape(step, variable.shape))
+
+
+def orthogonalised(matrix):
+    """Nearly the orthogonal factor of a matrix's polar decomposition: singular values between 0.7 and 1.2.
+
+    Five Newton-Schulz steps with the coefficients of Jordan et al.
+    """
+    if matrix.shape[0] < matrix.shape[1]:
+        return ops.transpose(orthogonalised(ops.transpose(matrix)))
+    matrix = matrix / (ops.norm(matrix) + keras.config.epsilon())
+    for _ in range(5):
+        gram = ops.matmul(ops.transpose(matrix), matrix)
+        matrix = 3.4445 * matrix + ops.matmul(matrix, -4.7750 * gram + 2.0315 * ops.matmul(gram, gram))
+    return matrix
 
 
 class RandomCrop(layers.Layer):
@@ -220,11 +236,11 @@ def prepare(args):
             0.0, args.steps - warm_up, alpha=1e-6 / peak, warmup_target=peak, warmup_steps=warm_up
         )
 
-    betas = {"adam_beta_1": 0.9, "adam_beta_2": 0.99}
-    muon = ConvMuon(schedule(), **betas, weight_decay=None, global_clipnorm=0.5, use_ema=True, ema_momentum=args.ema)
+    common = {"beta_1": 0.9, "beta_2": 0.99, "global_clipnorm": 0.5}
+    muon = Muon(schedule(), use_ema=True, ema_momentum=args.ema, **common)
     if args.method == "srgan":
         # The discriminator learns faster than the generator (Heusel et al. 2017).
-        adam = keras.optimizers.Adam(schedule(pace=2), beta_1=0.9, beta_2=0.99, global_clipnorm=0.5)
+        adam = keras.optimizers.Adam(schedule(pace=2), **common)
         trainer = Adversarial(with_fast_tail(network), feature_network(args.vgg), args.patch, muon, adam)
     elif args.method == "srresnet":
         trainer = with_fast_tail(network)
