@@ -43,7 +43,7 @@ STATE = "state.npz"
 
 # The perceptual loss is content + ADVERSARIAL x adversarial + PIXEL x L1 + EVENNESS x evenness.
 ADVERSARIAL = 0.01
-PIXEL = 5
+PIXEL = 10
 EVENNESS = 5
 
 
