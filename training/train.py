@@ -35,7 +35,7 @@ from training.losses import (
 )
 
 NETWORKS = {"srcnn": srcnn, "srresnet": generator, "srgan": generator}
-LEARNING_RATES = {"srcnn": 1e-3, "srresnet": 5e-4, "srgan": 2e-4}
+LEARNING_RATES = {"srcnn": 1e-3, "srresnet": 5e-4, "srgan": 1e-4}
 SMALL = 0.01  # of the usual initial weights, where they would disturb the picture that a network starts from
 WARM_UP = 100  # steps
 LOG_EVERY = 50  # steps
