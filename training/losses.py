@@ -36,12 +36,12 @@ def content_loss(hr_features, sr_features):
 
     def unit(features):
         energy = ops.sum(ops.square(features), axis=-1, keepdims=True)
-        return features / ops.sqrt(energy + 0.01 * ops.mean(energy))
+        return features / ops.sqrt(energy + 0.01 * ops.mean(energy) + keras.config.epsilon())
 
     def distance(hr, sr):
         hr, sr = (ops.relu(ops.cast(features, "float32")) for features in (hr, sr))
         mean = ops.mean(hr, axis=(0, 1, 2))
-        mean += 0.1 * ops.mean(mean)  # spares the channels that hardly ever answer
+        mean += 0.1 * ops.mean(mean) + keras.config.epsilon()  # spares the channels that hardly ever answer
         return ops.mean(ops.sum(ops.square(unit(hr / mean) - unit(sr / mean)), axis=-1))
 
     return sum(distance(hr, sr_features[name]) for name, hr in hr_features.items())

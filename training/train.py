@@ -193,7 +193,7 @@ class Adversarial:
         self.critic = discriminator()
         self.critic_training = keras.Sequential([crop, self.critic])
         self.critic_training.compile(critic_optimizer, loss=lambda _, y: discriminator_loss(*ops.split(y, 2)))
-        self.critic_training.optimizer.build(self.critic.trainable_variables)
+        critic_optimizer.build(self.critic.trainable_variables)
         self.critic.trainable = False
         self.training = PerceptualTraining(network, self.critic, features, crop)
         self.training.compile(optimizer)
