@@ -26,22 +26,30 @@ def degrade(hr, kind, rng=None):
     - ``jpeg``: clean, then JPEG
 
     Without ``rng`` the parameters are those of evaluation: 256 colours with Floyd-Steinberg dithering, JPEG quality 80.
-    With a ``numpy.random.Generator`` they are drawn: 64-256 colours with Floyd-Steinberg, ordered or no dithering,
-    JPEG quality 70-95. ValueError for any other kind.
+    With a ``numpy.random.Generator`` they are drawn: 64-256 colours with Floyd-Steinberg, ordered or no dithering, JPEG
+    quality 30-95 with or without chroma subsampling. One in four originals of ``cv2`` and inputs of ``gif`` has been a
+    JPEG before; one in four of ``jpeg`` was reduced as in ``cv2``. ValueError for any other kind.
     """
+    if kind not in ("clean", "cv2", "gif", "jpeg"):
+        raise ValueError(f"unknown kind of input {kind!r}, expected clean, cv2, gif or jpeg")
+    combined = rng is not None and rng.random() < 0.25
     if kind == "cv2":
-        size = hr.shape[1] // SCALE, hr.shape[0] // SCALE
-        return cv2.resize(hr, size, interpolation=cv2.INTER_CUBIC)
-    lr = shrink(hr)
-    if kind == "clean":
-        return lr
+        return resize_cv2(compress_randomly(hr, rng) if combined else hr)
+    lr = resize_cv2(hr) if kind == "jpeg" and combined else shrink(hr)
     if kind == "gif":
         if rng is None:
             return reduce_palette(lr, 256, "floyd-steinberg")
+        lr = compress_randomly(lr, rng) if combined else lr
         return reduce_palette(lr, int(rng.integers(64, 257)), rng.choice(["floyd-steinberg", "ordered", "none"]))
     if kind == "jpeg":
-        return compress(lr, 80 if rng is None else int(rng.integers(70, 96)))
-    raise ValueError(f"unknown kind of input {kind!r}, expected clean, cv2, gif or jpeg")
+        return compress(lr, 80) if rng is None else compress_randomly(lr, rng)
+    return lr
+
+
+def resize_cv2(picture):
+    """A picture reduced to a quarter by ``cv2.resize`` with INTER_CUBIC, which does not antialias."""
+    size = picture.shape[1] // SCALE, picture.shape[0] // SCALE
+    return cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
 
 
 def reduce_palette(picture, colours, dither):
@@ -63,8 +71,13 @@ def add_bayer_pattern(picture, colours):
     return np.clip(np.rint(picture + spacing * pattern), 0, 255).astype(np.uint8)
 
 
-def compress(picture, quality):
-    """An RGB uint8 picture (h, w, 3) after JPEG."""
+def compress(picture, quality, subsampling=2):
+    """An RGB uint8 picture (h, w, 3) after JPEG; ``subsampling`` 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0."""
     data = io.BytesIO()
-    Image.fromarray(picture).save(data, "JPEG", quality=quality)
+    Image.fromarray(picture).save(data, "JPEG", quality=quality, subsampling=subsampling)
     return np.asarray(Image.open(data).convert("RGB"))
+
+
+def compress_randomly(picture, rng):
+    """A picture after JPEG of a quality between 30 and 95, one in four without chroma subsampling."""
+    return compress(picture, int(rng.integers(30, 96)), int(rng.choice([0, 2, 2, 2])))

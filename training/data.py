@@ -15,7 +15,7 @@ from superres.network import SCALE
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 # Share of each kind of low-resolution input in training. See ``degrade``.
-KINDS = {"clean": 0.50, "cv2": 0.25, "gif": 0.15, "jpeg": 0.10}
+KINDS = {"clean": 0.40, "cv2": 0.20, "gif": 0.15, "jpeg": 0.25}
 
 
 def find_pictures(folder):
