@@ -10,7 +10,7 @@ from IPython.display import HTML, Markdown
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from scipy.stats import spearmanr
 
-from superres.gif import open_gif
+from superres.gif_reader import open_gif
 from superres.measures import (
     blur,
     coherence,
@@ -19,7 +19,7 @@ from superres.measures import (
     fine_detail,
     luma,
     psnr,
-    quality,
+    psnr_ssim,
     radial_spectrum,
 )
 from superres.network import SCALE
@@ -35,9 +35,9 @@ PROPERTIES = {
 }  # fmt: skip
 
 
-def quality_table(pictures, original):
-    """PSNR, SSIM and the no-reference blur measure of Crete et al. 2007 of every picture, and the original's blur."""
-    rows = [(title, *quality(original, picture), blur(picture)) for title, picture in pictures.items()]
+def metrics_table(images, original):
+    """PSNR, SSIM and the no-reference blur measure of Crete et al. 2007 of every image, and the original's blur."""
+    rows = [(title, *psnr_ssim(original, image), blur(image)) for title, image in images.items()]
     lines = [(title, *(f"{value:.3f}" for value in values)) for title, *values in rows]
     return table(("", "PSNR (dB)", "SSIM", "Blur"), [*lines, ("Original", "", "", f"{blur(original):.3f}")])
 
@@ -58,11 +58,11 @@ def table(header, rows):
     return Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
 
 
-def quality_curve(clips, originals):
+def psnr_ssim_curves(clips, originals):
     """PSNR and SSIM of every frame of some clips, {method: frames}, against the original frames."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 3), layout="constrained")
     for method, frames in clips.items():
-        scores = [quality(original, frame) for original, frame in zip(originals, frames, strict=True)]
+        scores = [psnr_ssim(original, frame) for original, frame in zip(originals, frames, strict=True)]
         for axis, values in zip((left, right), zip(*scores, strict=True), strict=True):
             axis.plot(values, color=METHOD_COLOURS[method], label=f"{method}, mean {np.mean(values):.3f}")
     left.set(xlabel="Frame", ylabel="PSNR (dB)")
@@ -73,94 +73,94 @@ def quality_curve(clips, originals):
     return figure
 
 
-def compare(pictures, crops=(), original=None):
-    """Pictures of one size side by side, and below them the same crops of each, pixel by pixel at one scale.
+def compare(images, crops=(), original=None):
+    """Images of one size side by side, and below them the same crops of each, pixel by pixel at one scale.
 
-    pictures: {title: RGB uint8 (h, w, 3)}, from left to right.
-    crops: (left, top, width, height) in their pixels; each becomes a row, its colour the rectangle's in the picture.
+    images: {title: RGB uint8 (h, w, 3)}, from left to right.
+    crops: (left, top, width, height) in their pixels; each becomes a row, its colour the rectangle's in the image.
     original: where given, PSNR and SSIM against it join the titles.
     """
-    height, width = next(iter(pictures.values())).shape[:2]
+    height, width = next(iter(images.values())).shape[:2]
     ratios = [height / width, *(h / w for _, _, w, h in crops)]
-    column = 12 / len(pictures)
+    column = 12 / len(images)
     figure, axes = plt.subplots(
-        len(ratios), len(pictures), squeeze=False, layout="constrained",
+        len(ratios), len(images), squeeze=False, layout="constrained",
         figsize=(12, column * sum(ratios) + 0.6), height_ratios=ratios,
     )  # fmt: skip
-    for (title, picture), (whole, *rows) in zip(pictures.items(), axes.T, strict=True):
-        whole.imshow(picture, interpolation="antialiased")
-        whole.set_title(caption(title, picture, original))
+    for (title, image), (whole, *rows) in zip(images.items(), axes.T, strict=True):
+        whole.imshow(image, interpolation="antialiased")
+        whole.set_title(caption(title, image, original))
         for axis, (left, top, w, h), colour in zip(rows, crops, CROP_COLOURS, strict=False):
             whole.add_patch(Rectangle((left, top), w, h, fill=False, color=colour, linewidth=2))
-            axis.imshow(picture[top : top + h, left : left + w], interpolation="nearest")
+            axis.imshow(image[top : top + h, left : left + w], interpolation="nearest")
             axis.spines[:].set(color=colour, linewidth=2)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
     return figure
 
 
-def caption(title, picture, original):
-    size = f"{title}\n{picture.shape[1]}x{picture.shape[0]}"
-    if original is None or picture is original:
+def caption(title, image, original):
+    size = f"{title}\n{image.shape[1]}x{image.shape[0]}"
+    if original is None or image is original:
         return size
-    return "{}  {:.2f} dB / {:.3f}".format(size, *quality(original, picture))
+    return "{}  {:.2f} dB / {:.3f}".format(size, *psnr_ssim(original, image))
 
 
-def zoom(pictures, box):
-    """The same part of pictures of one size, {title: picture}; box: left, top, width, height."""
+def zoom(images, box):
+    """The same part of images of one size, {title: image}; box: left, top, width, height."""
     left, top, width, height = box
-    return {title: picture[top : top + height, left : left + width] for title, picture in pictures.items()}
+    return {title: image[top : top + height, left : left + width] for title, image in images.items()}
 
 
-def mosaic(pictures, columns):
-    """Small pictures of one aspect, {title: picture}, row by row and equally large, pixel by pixel."""
-    height, width = next(iter(pictures.values())).shape[:2]
-    rows = -(-len(pictures) // columns)
+def mosaic(images, columns):
+    """Small images of one aspect, {title: image}, row by row and equally large, pixel by pixel."""
+    height, width = next(iter(images.values())).shape[:2]
+    rows = -(-len(images) // columns)
     figure, axes = plt.subplots(
         rows, columns, squeeze=False, layout="constrained",
         figsize=(12, rows * (12 / columns * height / width + 0.3)),
     )  # fmt: skip
     for axis in axes.flat:
         axis.axis("off")
-    for axis, (title, picture) in zip(axes.flat, pictures.items(), strict=False):
-        axis.imshow(picture, interpolation="nearest")
+    for axis, (title, image) in zip(axes.flat, images.items(), strict=False):
+        axis.imshow(image, interpolation="nearest")
         axis.set_title(title)
     return figure
 
 
-def psnr_gains(pictures):
-    """By how many dB each method exceeds bicubic in PSNR; pictures: {method: picture}, "Original" among them."""
-    original = pictures["Original"]
-    values = {method: psnr(original, picture) for method, picture in pictures.items() if method != "Original"}
+def psnr_gains(images):
+    """By how many dB each method exceeds bicubic in PSNR; images: {method: image}, "Original" among them."""
+    original = images["Original"]
+    values = {method: psnr(original, image) for method, image in images.items() if method != "Original"}
     base = values.pop("Bicubic")
     return {method: value - base for method, value in values.items()}
 
 
-def kinds_table(results):
-    """Properties of the originals, PSNR gains, and the blur of every method; results: {kind: {method: picture}}."""
+def categories_table(results):
+    """Properties of the originals, PSNR gains, and the blur of every method; results: {category: {method: image}}."""
     rows = []
-    for kind, pictures in results.items():
-        properties = [f"{measure(pictures['Original']):.3g}" for measure in PROPERTIES.values()]
-        gains = psnr_gains(pictures)
-        blurs = " / ".join(f"{blur(picture):.2f}" for picture in pictures.values())
-        rows.append((kind, *properties, *(f"{gain:+.2f}" for gain in gains.values()), blurs))
-    return table(("", *PROPERTIES, *(f"{method} (dB)" for method in gains), "Blur: " + " / ".join(pictures)), rows)
+    for category, images in results.items():
+        properties = [f"{measure(images['Original']):.3g}" for measure in PROPERTIES.values()]
+        gains = psnr_gains(images)
+        blurs = " / ".join(f"{blur(image):.2f}" for image in images.values())
+        rows.append((category, *properties, *(f"{gain:+.2f}" for gain in gains.values()), blurs))
+    return table(("", *PROPERTIES, *(f"{method} (dB)" for method in gains), "Blur: " + " / ".join(images)), rows)
 
 
-def kinds_scatter(results):
-    """Gain over bicubic against each property, with Spearman's rank correlation; results as in ``kinds_table``."""
-    gains = {kind: psnr_gains(pictures) for kind, pictures in results.items()}
+def categories_scatter(results):
+    """Gain over bicubic against each property, with Spearman's rank correlation; results as in ``categories_table``."""
+    gains = {category: psnr_gains(images) for category, images in results.items()}
     figure, axes = plt.subplots(2, 2, figsize=(12, 9), sharey=True, layout="constrained")
     for axis, (name, measure) in zip(axes.flat, PROPERTIES.items(), strict=True):
-        values = {kind: measure(pictures["Original"]) for kind, pictures in results.items()}
-        for kind, x in values.items():
-            low, *_, high = sorted(gains[kind].values())
+        values = {category: measure(images["Original"]) for category, images in results.items()}
+        for category, x in values.items():
+            low, *_, high = sorted(gains[category].values())
             axis.plot([x, x], [low, high], color="#BBBBBB", linewidth=1, zorder=1)
             # Below where a method loses to bicubic, else above: so neighbours' names keep clear of each other.
             y, shift, side = (low, -7, "top") if low < 0 else (high, 7, "bottom")
-            axis.annotate(kind, (x, y), (0, shift), textcoords="offset points", ha="center", va=side)
+            axis.annotate(category, (x, y), (0, shift), textcoords="offset points", ha="center", va=side)
         correlations = []
-        for method in gains[kind]:
+        for method in gains[category]:
             y = [gain[method] for gain in gains.values()]
             axis.scatter([*values.values()], y, color=METHOD_COLOURS[method], label=method)
             correlations.append(f"{method} {spearmanr([*values.values()], y).statistic:+.2f}")
@@ -174,26 +174,26 @@ def kinds_scatter(results):
 
 
 def inputs_table(results, inputs):
-    """How far each input is from the first, and the PSNR of every method on it; results: {kind: {method: picture}}."""
+    """How far each input is from the first, and every method's PSNR on it; results: {degradation: {method: image}}."""
     clean, *_ = inputs.values()
     rows = []
-    for kind, pictures in results.items():
-        error = np.sqrt(np.mean((luma(inputs[kind]) - luma(clean)) ** 2))
-        bicubic = psnr(pictures["Original"], pictures["Bicubic"])
-        gains = psnr_gains(pictures)
-        rows.append((kind, f"{error:.1f}", f"{bicubic:.2f}", *(f"{gain:+.2f}" for gain in gains.values())))
+    for category, images in results.items():
+        error = np.sqrt(np.mean((luma(inputs[category]) - luma(clean)) ** 2))
+        bicubic = psnr(images["Original"], images["Bicubic"])
+        gains = psnr_gains(images)
+        rows.append((category, f"{error:.1f}", f"{bicubic:.2f}", *(f"{gain:+.2f}" for gain in gains.values())))
     return table(("Input", "Input error (grey levels)", "Bicubic (dB)", *(f"{method} (dB)" for method in gains)), rows)
 
 
 def resolution_curves(results):
-    """PSNR and blur against the width of the low-resolution input; results: {width: {method: picture}}."""
+    """PSNR and blur against the width of the low-resolution input; results: {width: {method: image}}."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 3.8), layout="constrained")
     widths = list(results)
     for method in results[widths[0]]:
         style = {"color": METHOD_COLOURS[method], "marker": "o", "label": method}
-        right.plot(widths, [blur(pictures[method]) for pictures in results.values()], **style)
+        right.plot(widths, [blur(images[method]) for images in results.values()], **style)
         if method != "Original":
-            left.plot(widths, [psnr(pictures["Original"], pictures[method]) for pictures in results.values()], **style)
+            left.plot(widths, [psnr(images["Original"], images[method]) for images in results.values()], **style)
     left.set(ylabel="PSNR (dB)")
     right.set(ylabel="Blur (lower is sharper)")
     for axis in (left, right):
@@ -203,22 +203,22 @@ def resolution_curves(results):
     return figure
 
 
-def perception_distortion(pictures, path, original):
+def perception_distortion(images, path, original):
     """PSNR against sharpness, which is 1 - blur.
 
-    pictures: {method: picture}, the points.  path: {alpha: picture}, of networks between SRResNet and SRGAN, the line.
+    images: {method: image}, the points.  path: {alpha: image}, of networks between SRResNet and SRGAN, the line.
     """
 
-    def place(picture):
-        return 1 - blur(picture), psnr(original, picture)
+    def place(image):
+        return 1 - blur(image), psnr(original, image)
 
     figure, axis = plt.subplots(figsize=(12, 4.5), layout="constrained")
-    points = {alpha: place(picture) for alpha, picture in path.items()}
+    points = {alpha: place(image) for alpha, image in path.items()}
     axis.plot(*zip(*points.values(), strict=True), color="#666666", marker="o", zorder=1, label=r"by $\alpha$")
     for alpha, point in points.items():
         axis.annotate(f"{alpha:g}", point, (0, 9), textcoords="offset points", ha="center")
-    for method, picture in pictures.items():
-        axis.scatter(*place(picture), s=80, color=METHOD_COLOURS[method], label=method)
+    for method, image in images.items():
+        axis.scatter(*place(image), s=80, color=METHOD_COLOURS[method], label=method)
     sharpness = 1 - blur(original)
     axis.axvline(sharpness, color=METHOD_COLOURS["Original"], linestyle="--", label="Original (sharpness)")
     axis.set(xlabel="Sharpness (1 - blur)", ylabel="PSNR (dB)")
@@ -228,13 +228,13 @@ def perception_distortion(pictures, path, original):
 
 
 def spectra(results):
-    """Radially averaged power spectra of some pictures side by side; results: {kind: {method: picture}}."""
+    """Radially averaged power spectra of some images side by side; results: {category: {method: image}}."""
     figure, axes = plt.subplots(1, len(results), figsize=(12, 4), squeeze=False, layout="constrained")
-    for axis, (kind, pictures) in zip(axes[0], results.items(), strict=True):
-        for method, picture in pictures.items():
-            axis.semilogy(*radial_spectrum(picture), color=METHOD_COLOURS[method], label=method)
+    for axis, (category, images) in zip(axes[0], results.items(), strict=True):
+        for method, image in images.items():
+            axis.semilogy(*radial_spectrum(image), color=METHOD_COLOURS[method], label=method)
         axis.axvline(0.5 / SCALE, color="#666666", linestyle=":")
-        axis.set(title=kind, xlabel="Frequency (cycles per pixel)")
+        axis.set(title=category, xlabel="Frequency (cycles per pixel)")
     axes[0, 0].set_ylabel("Power (grey levels squared)")
     axes[0, 0].legend()
     return figure

@@ -1,4 +1,4 @@
-"""Pictures from and to files: whole or not at all."""
+"""Images from and to files: whole or not at all."""
 
 import contextlib
 import os
@@ -10,45 +10,45 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 
 def read_image(path):
-    """A picture file as RGB uint8 (h, w, 3), or RGBA (h, w, 4) where it has transparency, turned as its EXIF data says.
+    """An image file as RGB uint8 (h, w, 3), or RGBA (h, w, 4) where it has transparency, turned as its EXIF data says.
 
-    Raises FileNotFoundError, or ValueError where the file is empty, cut short or no picture.
+    Raises FileNotFoundError, or ValueError where the file is empty, cut short or no image.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such picture file")
+        raise FileNotFoundError(f"{path}: no such image file")
     try:
-        with Image.open(path) as picture:
-            picture = ImageOps.exif_transpose(picture)
-            if picture.mode.startswith("I;16"):  # Pillow would clip 16 bits, not scale them
-                picture = Image.fromarray((np.array(picture) >> 8).astype(np.uint8))
-            return np.array(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
+        with Image.open(path) as image:
+            image = ImageOps.exif_transpose(image)
+            if image.mode.startswith("I;16"):  # Pillow would clip 16 bits, not scale them
+                image = Image.fromarray((np.array(image) >> 8).astype(np.uint8))
+            return np.array(image.convert("RGBA" if image.has_transparency_data else "RGB"))
     except UnidentifiedImageError as error:
         raise ValueError(
-            f"{path}: not a picture (or an empty file): expected PNG, JPEG, WebP, GIF or the like"
+            f"{path}: not an image (or an empty file): expected PNG, JPEG, WebP, GIF or the like"
         ) from error
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: the picture is damaged or cut short: {error}") from error
+        raise ValueError(f"{path}: the image is damaged or cut short: {error}") from error
 
 
 def save_image(path, image):
-    """Write a uint8 picture, (h, w), (h, w, 3) or (h, w, 4), in the format of the path's suffix. JPEG at quality 95.
+    """Write a uint8 image, (h, w), (h, w, 3) or (h, w, 4), in the format of the path's suffix. JPEG at quality 95.
 
-    Raises ValueError for a suffix that is no picture format, or a format that cannot hold the picture.
+    Raises ValueError for a suffix that is no image format, or a format that cannot hold the image.
     """
-    format = picture_format(path)
-    with replacing(path) as file:
+    format = image_format(path)
+    with atomic_write(path) as file:
         try:
             Image.fromarray(image).save(file, format, quality=95)
         except (OSError, ValueError) as error:
-            raise ValueError(f"{path}: {format} cannot hold this picture of shape {image.shape}: {error}") from error
+            raise ValueError(f"{path}: {format} cannot hold this image of shape {image.shape}: {error}") from error
 
 
-def picture_format(path):
-    """Pillow's name of the format in which a picture would be written to ``path``, judged by its suffix."""
+def image_format(path):
+    """Pillow's name of the format in which an image would be written to ``path``, judged by its suffix."""
     suffix = Path(path).suffix
     format = Image.registered_extensions().get(suffix.lower())
     if format not in Image.SAVE:
-        raise ValueError(f"{path}: cannot write pictures of type {suffix!r}: expected .png, .jpg, .webp or the like")
+        raise ValueError(f"{path}: cannot write images of type {suffix!r}: expected .png, .jpg, .webp or the like")
     return format
 
 
@@ -59,7 +59,7 @@ def check_folder(path):
 
 
 @contextlib.contextmanager
-def replacing(path):
+def atomic_write(path):
     """A binary file that takes the place of ``path`` when the block ends, and leaves nothing behind when it fails."""
     path = Path(path)
     check_folder(path)

@@ -1,4 +1,4 @@
-"""A picture of any size and kind through a network: tiles, precision, grey and alpha."""
+"""An image of any size and kind through a network: tiles, precision, grey and alpha."""
 
 import functools
 import weakref
@@ -8,22 +8,22 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from superres.bands import BAND_AREA, Bands, to_uint8
 from superres.network import SCALE
+from superres.strips import STRIP_AREA, Strips, to_uint8
 
-# Columns that the generator takes at once, so that memory does not grow with the picture's width.
+# Columns that the generator takes at once, so that memory does not grow with the image's width.
 COLUMNS = 1024
 
 # Pixels to each side that a pixel of the SRCNN's depends on, 9x9, 5x5 and 5x5, and the side of its tiles.
-SRCNN_REACH = 4 + 2 + 2
+SRCNN_RADIUS = 4 + 2 + 2
 SRCNN_TILE = 512
 
 # Nearly all that a change does to the output lies within so many low-resolution pixels of it.
-STILL_REACH = 2
+STATIC_RADIUS = 2
 
 
 class Upscaler:
-    """A generator made ready to run: fused, traced once for all sizes, in memory that does not grow with the picture.
+    """A generator made ready to run: fused, traced once for all sizes, in memory that does not grow with the image.
 
     Its weights are those the model has now; training the model further does not change it.
 
@@ -31,35 +31,35 @@ class Upscaler:
     """
 
     def __init__(self, model, dtype="float32"):
-        self.bands = Bands(model, dtype)
+        self.strips = Strips(model, dtype)
 
-    def __call__(self, image, columns=COLUMNS, area=BAND_AREA, progress=False):
-        """RGB uint8 (h, w, 3) to uint8 (4h, 4w, 3), the same for all ``columns`` and band areas but for rounding."""
+    def __call__(self, image, columns=COLUMNS, area=STRIP_AREA, progress=False):
+        """RGB uint8 (h, w, 3) to uint8 (4h, 4w, 3), the same for all ``columns`` and strip areas but for rounding."""
         height, width = image.shape[:2]
         result = np.empty((height * SCALE, width * SCALE, 3), np.uint8)
-        strips = spans(width, columns)
-        with tqdm(total=len(strips) * len(result), unit="row", disable=not progress) as bar:
-            for left, right in strips:
-                start = max(left - self.bands.reach, 0)
+        column_spans = spans(width, columns)
+        with tqdm(total=len(column_spans) * len(result), unit="row", disable=not progress) as bar:
+            for left, right in column_spans:
+                start = max(left - self.strips.radius, 0)
                 top = 0
-                for band in self.bands(image[:, start : right + self.bands.reach], area):
-                    inner = band[:, (left - start) * SCALE : (right - start) * SCALE]
-                    result[top : top + len(band), left * SCALE : right * SCALE] = inner
-                    top += len(band)
-                    bar.update(len(band))
+                for strip in self.strips(image[:, start : right + self.strips.radius], area):
+                    inner = strip[:, (left - start) * SCALE : (right - start) * SCALE]
+                    result[top : top + len(strip), left * SCALE : right * SCALE] = inner
+                    top += len(strip)
+                    bar.update(len(strip))
         return result
 
 
-class Refiner:
-    """An SRCNN made ready to run, in float32: enlarges by bicubic interpolation, then refines."""
+class SRCNNUpscaler:
+    """An SRCNN made ready to run, in float32: upscales by bicubic interpolation, then refines."""
 
     def __init__(self, model):
         self.model = traced(model)
 
     def __call__(self, image, tile=SRCNN_TILE, progress=False):
         """RGB uint8 (h, w, 3) to uint8 (4h, 4w, 3)."""
-        enlarged = cv2.resize(image, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
-        return tiled(self.refine, enlarged, SRCNN_REACH, tile, progress)
+        upscaled = cv2.resize(image, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
+        return tiled(self.refine, upscaled, SRCNN_RADIUS, tile, progress)
 
     def refine(self, patch):
         return to_uint8(self.model(patch[None].astype(np.float32))[0]).numpy()
@@ -75,7 +75,7 @@ def ready(model, dtype="float32"):
     by_dtype = _ready.setdefault(model, {})
     if dtype not in by_dtype:
         is_generator = any(layer.name == "head" for layer in model.layers)
-        by_dtype[dtype] = Upscaler(model, dtype) if is_generator else Refiner(model)
+        by_dtype[dtype] = Upscaler(model, dtype) if is_generator else SRCNNUpscaler(model)
     return by_dtype[dtype]
 
 
@@ -85,8 +85,8 @@ def traced(model):
     return tf.function(functools.partial(model, training=False), input_signature=[signature], autograph=False)
 
 
-def tiled(function, x, reach, tile, progress=False):
-    """``function`` over a picture (h, w, 3), tile by tile, each with ``reach`` pixels around it: uint8 (h, w, 3).
+def tiled(function, x, radius, tile, progress=False):
+    """``function`` over an image (h, w, 3), tile by tile, each with ``radius`` pixels around it: uint8 (h, w, 3).
 
     The tiles are even in size, so that none is a sliver that is all surroundings.
     """
@@ -94,8 +94,8 @@ def tiled(function, x, reach, tile, progress=False):
     result = np.empty((height, width, 3), np.uint8)
     tiles = [(rows, columns) for rows in spans(height, tile) for columns in spans(width, tile)]
     for (top, bottom), (left, right) in tqdm(tiles, unit="tile", disable=not progress or len(tiles) == 1):
-        y, x0 = max(top - reach, 0), max(left - reach, 0)
-        patch = function(x[y : bottom + reach, x0 : right + reach])
+        y, x0 = max(top - radius, 0), max(left - radius, 0)
+        patch = function(x[y : bottom + radius, x0 : right + radius])
         result[top:bottom, left:right] = patch[top - y : bottom - y, left - x0 : right - x0]
     return result
 
@@ -107,9 +107,9 @@ def spans(length, most):
 
 
 def upscale(image, model, dtype="float32", progress=False):
-    """A uint8 picture through a model, whatever its kind: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), to the same x4.
+    """A uint8 image through a model, whatever its kind: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), to the same x4.
 
-    Alpha is enlarged by bicubic interpolation. Raises ValueError for any other array.
+    Alpha is upscaled by bicubic interpolation. Raises ValueError for any other array.
     """
     check(image)
     run = functools.partial(ready(model, dtype), progress=progress)
@@ -121,49 +121,48 @@ def upscale(image, model, dtype="float32", progress=False):
     return np.dstack([run(cover_hidden(image)), alpha])
 
 
-def upscale_frames(frames, enlarge):
-    """The frames of a clip through ``enlarge``, a picture-to-picture function x4, one by one; what is still stays so.
+def upscale_frames(frames, upscale_image):
+    """Yield the frames of a clip x4, each through ``upscale_image`` (image to image); static pixels stay static.
 
-    frames: uint8 pictures of one shape, a list or a ``Gif``: they are gone through twice.
+    frames: uint8 images of one shape, a list or a ``Gif``: they are gone through twice.
 
-    The network looks 40 pixels far, so that motion would make a still background shimmer by a grey level or two. Hence
+    The network looks 40 pixels far, so that motion would make a static background shimmer by a grey level or two. Hence
     a pixel that is the same in all frames keeps its first enlargement, and any other its last one, unless something
-    has changed within ``STILL_REACH`` low-resolution pixels of it.
+    has changed within ``STATIC_RADIUS`` low-resolution pixels of it.
     """
     first = next(iter(frames))
-    still = functools.reduce(np.logical_and, (same(frame, first) for frame in frames))
-    neighbourhood = np.ones((2 * STILL_REACH + 1, 2 * STILL_REACH + 1), np.uint8)
+    static = functools.reduce(np.logical_and, (same(frame, first) for frame in frames))
+    neighbourhood = np.ones((2 * STATIC_RADIUS + 1, 2 * STATIC_RADIUS + 1), np.uint8)
     before = result = None
     for frame in frames:
         if before is None:
-            result = enlarge(frame)
+            result = upscale_image(frame)
         elif not (unchanged := same(frame, before)).all():
             near = cv2.dilate((~unchanged).astype(np.uint8), neighbourhood) > 0
-            renewed = (near & ~still).repeat(SCALE, axis=0).repeat(SCALE, axis=1)
-            result = np.where(renewed[..., None], enlarge(frame), result)
+            renewed = (near & ~static).repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+            result = np.where(renewed[..., None], upscale_image(frame), result)
         yield result
         before = frame
 
 
-def same(picture, other):
-    """Where two pictures (h, w, c) have the same colour: bool (h, w)."""
-    return (picture == other).all(-1)
+def same(image, other):
+    """Where two images (h, w, c) have the same colour: bool (h, w)."""
+    return (image == other).all(-1)
 
 
 def check(image):
-    """Raise ValueError unless the picture is grey, RGB or RGBA, uint8, and not empty."""
+    """Raise ValueError unless the image is grey, RGB or RGBA, uint8, and not empty."""
     if not isinstance(image, np.ndarray):
-        raise ValueError(f"expected a picture as a NumPy array, got {type(image).__name__}")
+        raise ValueError(f"expected an image as a NumPy array, got {type(image).__name__}")
     kind = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
     if image.dtype != np.uint8 or not kind or not image.size:
         raise ValueError(
-            "expected a uint8 picture of shape (h, w), (h, w, 3) or (h, w, 4), "
-            f"got {image.dtype} of shape {image.shape}"
+            f"expected a uint8 image of shape (h, w), (h, w, 3) or (h, w, 4), got {image.dtype} of shape {image.shape}"
         )
 
 
 def cover_hidden(rgba):
-    """The colours of an RGBA picture, where it is fully transparent those of the nearest visible pixel.
+    """The colours of an RGBA image, where it is fully transparent those of the nearest visible pixel.
 
     What lies hidden there, often black, would otherwise show as a fringe along the edge.
     """

@@ -1,4 +1,4 @@
-"""What can be measured of a picture: its nearness to an original, and what it is like by itself."""
+"""What can be measured of an image: its nearness to an original, and what it is like by itself."""
 
 import cv2
 import numpy as np
@@ -10,41 +10,41 @@ from superres.network import SCALE
 
 
 def luma(rgb):
-    """Y of BT.601 in [16, 235], float64 (h, w), of an RGB uint8 picture (h, w, 3): what papers measure on."""
+    """Y of BT.601 in [16, 235], float64 (h, w), of an RGB uint8 image (h, w, 3): what papers measure on."""
     return 16 + rgb @ np.array([65.481, 128.553, 24.966]) / 255
 
 
-def quality(original, picture):
-    """PSNR in dB and SSIM of a picture against its original, on Y without 4 pixels at each side.
+def psnr_ssim(original, image):
+    """PSNR in dB and SSIM of an image against its original, on Y without 4 pixels at each side.
 
     The protocol of the SRGAN paper (section 3.1); SSIM with the 11x11 Gaussian window of Wang et al. 2004.
     """
-    a, b = inner_luma(original), inner_luma(picture)
+    a, b = inner_luma(original), inner_luma(image)
     window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    return psnr(original, picture), structural_similarity(a, b, data_range=255, **window)
+    return psnr(original, image), structural_similarity(a, b, data_range=255, **window)
 
 
-def psnr(original, picture):
+def psnr(original, image):
     """The first half of ``quality``, which takes much less time than the second."""
-    return peak_signal_noise_ratio(inner_luma(original), inner_luma(picture), data_range=255)
+    return peak_signal_noise_ratio(inner_luma(original), inner_luma(image), data_range=255)
 
 
 def inner_luma(rgb, border=4):
     return luma(rgb)[border:-border, border:-border]
 
 
-def blur(picture):
+def blur(image):
     """The no-reference measure of Crete et al. 2007 on Y: 0 is sharp, 1 is blurred."""
-    return blur_effect(luma(picture))
+    return blur_effect(luma(image))
 
 
-def unevenness(picture):
+def checkerboard_strength(image):
     """How unevenly fine detail falls on the SCALE x SCALE sub-pixels of a low-resolution pixel: a grid's strength.
 
-    Standard deviation over mean of the sub-pixels' mean detail; 0.02 to 0.05 in photographs. The picture (h, w, 3)
+    Standard deviation over mean of the sub-pixels' mean detail; 0.02 to 0.05 in photographs. The image (h, w, 3)
     begins at a low-resolution pixel.
     """
-    y = luma(picture)
+    y = luma(image)
     detail = np.abs(y - cv2.GaussianBlur(y, (0, 0), 1.5))
     height, width = (length // SCALE for length in y.shape)
     detail = detail[: height * SCALE, : width * SCALE].reshape(height, SCALE, width, SCALE)
@@ -52,44 +52,44 @@ def unevenness(picture):
     return by_sub_pixel.std() / by_sub_pixel.mean() if by_sub_pixel.any() else 0.0
 
 
-def edge_density(picture):
+def edge_density(image):
     """Share of the pixels that are edges (Canny 1986)."""
-    return np.mean(cv2.Canny(luma(picture).astype(np.uint8), 100, 200) > 0)
+    return np.mean(cv2.Canny(luma(image).astype(np.uint8), 100, 200) > 0)
 
 
-def fine_detail(picture):
-    """Root mean square, in grey levels, of the frequencies that a picture SCALE times smaller cannot hold."""
-    frequency, power = power_per_frequency(picture)
+def fine_detail(image):
+    """Root mean square, in grey levels, of the frequencies that an image SCALE times smaller cannot hold."""
+    frequency, power = power_per_frequency(image)
     return np.sqrt(power[frequency > 0.5 / SCALE].sum())
 
 
-def coherence(picture, sigma=4):
-    """How much a picture's gradients, within about ``sigma`` pixels, run in one direction: 0 not at all, 1 all."""
-    yy, yx, xx = structure_tensor(luma(picture), sigma=sigma, mode="nearest")
+def coherence(image, sigma=4):
+    """How much an image's gradients, within about ``sigma`` pixels, run in one direction: 0 not at all, 1 all."""
+    yy, yx, xx = structure_tensor(luma(image), sigma=sigma, mode="nearest")
     return np.hypot(yy - xx, 2 * yx).sum() / (yy + xx).sum()
 
 
-def colourfulness(picture):
+def colourfulness(image):
     """The measure of Hasler and Suesstrunk 2003: 0 is grey, beyond 80 is very colourful."""
-    red, green, blue = np.moveaxis(picture.astype(float), 2, 0)
+    red, green, blue = np.moveaxis(image.astype(float), 2, 0)
     opponents = red - green, (red + green) / 2 - blue
     return np.hypot(*map(np.std, opponents)) + 0.3 * np.hypot(*map(np.mean, opponents))
 
 
-def power_per_frequency(picture):
+def power_per_frequency(image):
     """Every frequency of Y: its distance from zero (cycles per pixel) and its power (grey levels squared), (h, w) each.
 
-    A Hann window keeps the picture's borders out of it; the powers add up to about the variance.
+    A Hann window keeps the image's borders out of it; the powers add up to about the variance.
     """
-    y = luma(picture)
+    y = luma(image)
     window = np.outer(np.hanning(y.shape[0]), np.hanning(y.shape[1]))
     power = np.abs(np.fft.fft2((y - np.average(y, weights=window)) * window)) ** 2 / (window**2).sum() / y.size
     return np.hypot(*np.meshgrid(*map(np.fft.fftfreq, y.shape), indexing="ij")), power
 
 
-def radial_spectrum(picture, bins=48):
+def radial_spectrum(image, bins=48):
     """Radially averaged power spectrum of Y: frequencies up to 0.5 cycles per pixel, and the mean power at each."""
-    frequency, power = power_per_frequency(picture)
+    frequency, power = power_per_frequency(image)
     edges = np.linspace(0, 0.5, bins + 1)
     total, _ = np.histogram(frequency, edges, weights=power)
     count, _ = np.histogram(frequency, edges)

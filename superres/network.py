@@ -53,17 +53,17 @@ def generator(blocks=16, channels=64, batch_norm=False, tanh=False, name="genera
     for up in ("up1", "up2"):
         x = DepthToSpace(name=f"{up}_shuffle")(conv(x, 4 * channels, 3, up))
         x = prelu(x, f"{up}_prelu")
-    return keras.Model(inputs, to_bytes(conv(x, 3, 9, "tail"), tanh), name=name)
+    return keras.Model(inputs, to_0_255(conv(x, 3, 9, "tail"), tanh), name=name)
 
 
 def srcnn(filters=(64, 32), name="srcnn"):
-    """SRCNN 9-5-5 on RGB (Dong et al. 2014, section 3): refines a picture that bicubic interpolation has enlarged."""
-    inputs = keras.Input((None, None, 3), name="enlarged")
+    """SRCNN 9-5-5 on RGB (Dong et al. 2014, section 3): refines an image that bicubic interpolation has upscaled."""
+    inputs = keras.Input((None, None, 3), name="upscaled")
     x = layers.Rescaling(1 / 255, name="to_unit")(inputs)
     x = layers.Conv2D(filters[0], 9, padding="same", activation="relu", name="patches")(x)
     x = layers.Conv2D(filters[1], 5, padding="same", activation="relu", name="mapping")(x)
     x = layers.Conv2D(3, 5, padding="same", name="reconstruction")(x)
-    return keras.Model(inputs, to_bytes(x), name=name)
+    return keras.Model(inputs, to_0_255(x), name=name)
 
 
 def fuse(model):
@@ -90,11 +90,11 @@ def block_names(blocks):
     return [f"block{i:02d}" for i in range(blocks)]
 
 
-def to_bytes(x, tanh=False):
+def to_0_255(x, tanh=False):
     """The network's output range, [0, 1] or tanh's [-1, 1], as [0, 255]."""
     if tanh:
-        return layers.Rescaling(127.5, 127.5, name="to_bytes")(layers.Activation("tanh", name="tanh")(x))
-    return layers.Rescaling(255, name="to_bytes")(x)
+        return layers.Rescaling(127.5, 127.5, name="to_0_255")(layers.Activation("tanh", name="tanh")(x))
+    return layers.Rescaling(255, name="to_0_255")(x)
 
 
 def fold_batch_norm(kernel, bias, batch_norm=None, epsilon=1e-3):
@@ -109,14 +109,14 @@ def fold_batch_norm(kernel, bias, batch_norm=None, epsilon=1e-3):
 def subpixel_convolution(kernel, bias):
     """A convolution after a sub-pixel step as one before it: (k, k, c, f) -> about (k/2, k/2, 4c, 4f).
 
-    Output sub-pixel o reads, through tap k, the high-resolution pixel o + k - reach. Its half is the
+    Output sub-pixel o reads, through tap k, the high-resolution pixel o + k - radius. Its half is the
     low-resolution pixel, and its parity the sub-pixel, to which that tap moves.
     """
     size, _, channels, filters = kernel.shape
-    reach = size // 2
-    half = (reach + 1) // 2
+    radius = size // 2
+    half = (radius + 1) // 2
     moved = np.zeros((2 * half + 1, 2 * half + 1, 2, 2, channels, 2, 2, filters), kernel.dtype)
     for out_y, out_x, tap_y, tap_x in np.ndindex(2, 2, size, size):
-        (y, sub_y), (x, sub_x) = divmod(out_y + tap_y - reach, 2), divmod(out_x + tap_x - reach, 2)
+        (y, sub_y), (x, sub_x) = divmod(out_y + tap_y - radius, 2), divmod(out_x + tap_x - radius, 2)
         moved[y + half, x + half, sub_y, sub_x, :, out_y, out_x] = kernel[tap_y, tap_x]
     return moved.reshape(*moved.shape[:2], 4 * channels, 4 * filters), np.tile(bias, 4)

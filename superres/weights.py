@@ -39,7 +39,7 @@ def load_generator(source="srgan"):
         "hf://OWNER/REPO/FILE[@REVISION]"  such a file on the Hugging Face Hub, by way of its local cache
 
     The network is recognised by the arrays the file holds; nothing else in the file is read, let alone executed.
-    SRCNN's model, unlike the others, takes the picture already enlarged and keeps its size.
+    SRCNN's model, unlike the others, takes the image already upscaled and keeps its size.
 
     Raises ValueError (unknown name, not weights, damaged, another network), FileNotFoundError (no such file,
     repository or revision), ConnectionError (the hub does not deliver and its cache holds no copy).

@@ -31,12 +31,12 @@ def randomise(model, seed=0):
 
 
 def plain(model, image):
-    """The plain Keras graph's picture, clipped and rounded, as the course does it."""
+    """The plain Keras graph's image, clipped and rounded, as the course does it."""
     return np.clip(model(image[None], training=False)[0], 0, 255).round().astype(np.uint8)
 
 
 def difference(a, b):
-    """Largest and mean difference in grey levels of two uint8 pictures of one shape."""
+    """Largest and mean difference in grey levels of two uint8 images of one shape."""
     assert a.shape == b.shape and a.dtype == b.dtype == np.uint8
     gap = np.abs(a.astype(int) - b)
     return gap.max(), gap.mean()
@@ -44,7 +44,7 @@ def difference(a, b):
 
 @pytest.fixture(scope="session")
 def photo():
-    """A real low-resolution picture, odd in size."""
+    """A real low-resolution image, odd in size."""
     from superres.files import read_image
 
     return read_image(ROOT / "images" / "dogs_lr.jpg")[40:89, 50:107].copy()

@@ -1,4 +1,4 @@
-"""superres/gif.py against Pillow's and OpenCV's reading of generated files, and against damage."""
+"""GIFs against Pillow's and OpenCV's reading of generated files, and against damage."""
 
 import struct
 import tracemalloc
@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
-from superres.gif import open_gif, read_gif, save_gif
+from superres.gif_reader import open_gif, read_gif
+from superres.gif_writer import save_gif
 
 PALETTE = np.random.default_rng(0).permutation(256**3)[:256].astype("<u4").view(np.uint8).reshape(-1, 4)[:, :3].copy()
 quick = settings(
@@ -74,7 +75,7 @@ def gif_files(draw, disposals, always_transparent):
 
 @st.composite
 def clips(draw):
-    """Frames of few colours, with still parts and perhaps holes, their durations and loop."""
+    """Frames of few colours, with static parts and perhaps holes, their durations and loop."""
     height, width, channels = draw(st.integers(1, 64)), draw(st.integers(1, 64)), draw(st.sampled_from([3, 4]))
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     colours = np.column_stack([random.permutation(PALETTE)[:60], random.choice([0, 100, 128, 255], 60)])
@@ -285,9 +286,9 @@ def test_what_is_no_gif(tmp_path):
         open_gif(write(tmp_path / "empty.gif", b""))
     with pytest.raises(ValueError, match="zero.gif has no frames"):
         open_gif(write(tmp_path / "zero.gif", build_gif((2, 2), [])))
-    pictures = [Image.fromarray(noise((8, 8, 3), seed)) for seed in range(2)]
+    images = [Image.fromarray(noise((8, 8, 3), seed)) for seed in range(2)]
     for name in ("a.png", "a.webp"):
-        pictures[0].save(tmp_path / name, save_all=True, append_images=pictures[1:])
+        images[0].save(tmp_path / name, save_all=True, append_images=images[1:])
         with pytest.raises(ValueError, match=f"{name} is not a GIF"):
             open_gif(tmp_path / name)
 
@@ -333,9 +334,9 @@ def test_still_pixels_stay_in_a_file_of_many_colours(tmp_path):
     save_gif(tmp_path / "a.gif", frames, 40)
     back, _, _ = read_gif(tmp_path / "a.gif")
     for k in range(1, 6):
-        still = (frames[k] == frames[k - 1]).all(-1)
-        assert still.mean() > 0.5
-        np.testing.assert_array_equal(back[k][still], back[k - 1][still])
+        static = (frames[k] == frames[k - 1]).all(-1)
+        assert static.mean() > 0.5
+        np.testing.assert_array_equal(back[k][static], back[k - 1][static])
 
 
 def test_palette_is_nearer_than_median_cut(tmp_path):

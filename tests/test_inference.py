@@ -1,4 +1,4 @@
-"""Pictures of every size and kind through a network: tiles without seams, grey, alpha, precision."""
+"""Images of every size and kind through a network: tiles without seams, grey, alpha, precision."""
 
 import gc
 import weakref
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superres import inference
-from superres.inference import Refiner, Upscaler, cover_hidden, ready, spans, tiled, upscale, upscale_frames
+from superres.inference import SRCNNUpscaler, Upscaler, cover_hidden, ready, spans, tiled, upscale, upscale_frames
 from superres.network import SCALE, generator, srcnn
 
 BLOCKS = 16
@@ -21,16 +21,16 @@ UPSCALER = Upscaler(SMALL)
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 130), st.integers(1, 60), st.integers(7, 70), st.integers(1, 4000), st.integers(0, 9))
-def test_bands_and_columns_equal_the_whole_picture(height, width, columns, area, seed):
+def test_bands_and_columns_equal_the_whole_image(height, width, columns, area, seed):
     image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     most, mean = difference(UPSCALER(image, columns=columns, area=area), plain(SMALL, image))
     assert most <= 1 and mean < 0.01
 
 
 def test_bands_are_of_the_area_asked_for(rng):
-    """Nothing of the picture is held back or computed twice, but for the rows that the first band waits for."""
+    """Nothing of the image is held back or computed twice, but for the rows that the first strip waits for."""
     image = rng.integers(0, 256, (200, 30, 3), np.uint8)
-    rows = [len(band) for band in UPSCALER.bands(image, area=300)]
+    rows = [len(strip) for strip in UPSCALER.strips(image, area=300)]
     assert sum(rows) == 800 and set(rows[1:-1]) == {SCALE * 10} and len(rows) == 16
 
 
@@ -39,11 +39,11 @@ def test_reach_is_the_receptive_field(blocks):
     """With positive weights nothing cancels: what one pixel changes is all that depends on it."""
     model = generator(blocks=blocks, channels=2)
     model.set_weights([np.full(w.shape, float(w.ndim > 1)) / np.prod(w.shape[:3]) for w in model.get_weights()])
-    reach = Upscaler(model).bands.reach
-    dot = np.zeros((1, 1, 2 * reach + 5, 3), "float32")
-    dot[0, 0, reach + 2] = 1e30
+    radius = Upscaler(model).strips.radius
+    dot = np.zeros((1, 1, 2 * radius + 5, 3), "float32")
+    dot[0, 0, radius + 2] = 1e30
     columns = np.flatnonzero(np.any(model(dot)[0], (0, 2))) // SCALE
-    assert (reach + 2 - columns.min(), columns.max() - reach - 2) == (reach, reach)
+    assert (radius + 2 - columns.min(), columns.max() - radius - 2) == (radius, radius)
 
 
 @given(st.integers(1, 5000), st.integers(1, 1200))
@@ -65,8 +65,8 @@ def test_tiled_gives_each_tile_its_surroundings(rng):
 def test_srcnn_refines_the_bicubic_enlargement(rng):
     model = randomise(srcnn())
     image = rng.integers(0, 256, (19, 40, 3), np.uint8)
-    enlarged = cv2.resize(image, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
-    assert difference(Refiner(model)(image, tile=33), plain(model, enlarged))[0] <= 1
+    upscaled = cv2.resize(image, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    assert difference(SRCNNUpscaler(model)(image, tile=33), plain(model, upscaled))[0] <= 1
 
 
 def test_grey_stays_grey(rng):
@@ -105,7 +105,7 @@ def test_hidden_colours_give_way_to_the_nearest_visible():
     ],
 )
 def test_anything_else_is_said_to_be_wrong(image, said):
-    with pytest.raises(ValueError, match=f"expected a .*got .*{said}"):
+    with pytest.raises(ValueError, match=f"expected an? .*got .*{said}"):
         upscale(image, SMALL)
 
 
@@ -128,23 +128,23 @@ def test_a_model_is_made_ready_once_and_let_go():
 
 
 def test_still_background_stays_still(rng):
-    """A dot crosses a noisy background: what it never touches does not move, what it does is enlarged anew."""
+    """A dot crosses a noisy background: what it never touches does not move, what it does is upscaled anew."""
     background = rng.integers(0, 256, (12, 30, 3), np.uint8)
     frames = [background.copy() for _ in range(4)]
     for i, frame in enumerate(frames):
         frame[6, 4 + i] = 255 - frame[6, 4 + i]
     own = [upscale(frame, SMALL) for frame in frames]
     result = list(upscale_frames(frames, lambda frame: upscale(frame, SMALL)))
-    still = np.ones(own[0].shape[:2], bool)
-    still[4 * 6 : 4 * 7, 4 * 4 : 4 * 8] = False
-    assert any((a[still] != b[still]).any() for a, b in zip(own[:-1], own[1:], strict=True)), "nothing to hold still"
+    static = np.ones(own[0].shape[:2], bool)
+    static[4 * 6 : 4 * 7, 4 * 4 : 4 * 8] = False
+    assert any((a[static] != b[static]).any() for a, b in zip(own[:-1], own[1:], strict=True)), "nothing to hold static"
     for i, frame in enumerate(result):
-        np.testing.assert_array_equal(frame[still], own[0][still])
-        near = np.s_[4 * 6 : 4 * 7, 4 * max(4 + i - inference.STILL_REACH, 4) : 4 * (5 + i)]
+        np.testing.assert_array_equal(frame[static], own[0][static])
+        near = np.s_[4 * 6 : 4 * 7, 4 * max(4 + i - inference.STATIC_RADIUS, 4) : 4 * (5 + i)]
         np.testing.assert_array_equal(frame[near], own[i][near])
 
 
-def test_frames_that_repeat_are_enlarged_once(rng):
+def test_frames_that_repeat_are_upscaled_once(rng):
     frame = rng.integers(0, 256, (5, 5, 4), np.uint8)
     calls = []
     result = list(upscale_frames([frame, frame.copy(), frame.copy()], lambda f: calls.append(1) or upscale(f, SMALL)))

@@ -27,7 +27,7 @@ def test_fused_graph_equals_the_plain_one(rng, batch_norm, tanh, size):
     expected = plain(model, image)
     most, mean = difference(Upscaler(model)(image), expected)
     assert most <= 1 and mean < 0.01
-    assert size == (1, 1) or expected.std() > 10, "a flat picture would prove nothing"
+    assert size == (1, 1) or expected.std() > 10, "a flat image would prove nothing"
 
 
 @pytest.mark.parametrize("name", ["srgan", "srresnet"])

@@ -45,7 +45,7 @@ def test_cells_stay_short():
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_pictures_are_enlarged_four_times(project, name):
+def test_images_are_upscaled_four_times(project, name):
     folder, _ = project
     source = folder / "images" / (PICTURES[name] or "brushes.jpg")
     srgan, bicubic = (read_image(folder / "images" / f"{name}_{method}.jpg") for method in ("srgan", "bicubic"))
@@ -55,7 +55,7 @@ def test_pictures_are_enlarged_four_times(project, name):
     assert difference(srgan, bicubic)[1] > 1
 
 
-def test_gifs_are_enlarged_four_times_in_the_same_time(project):
+def test_gifs_are_upscaled_four_times_in_the_same_time(project):
     gifs = project[0] / "gifs"
     source = open_gif(gifs / "crossing_lr.gif")
     for method in ("bicubic", "srgan"):

@@ -1,4 +1,4 @@
-"""The course's names, picture files, and the command line."""
+"""The course's names, image files, and the command line."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from PIL import Image
 
 import srgan
 from superres import network, weights
-from superres.files import replacing
+from superres.files import atomic_write
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def tiny(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def picture(rng):
+def image(rng):
     return rng.integers(0, 256, (14, 22, 3), np.uint8)
 
 
@@ -52,8 +52,8 @@ def test_apply_srgan_takes_a_model_a_name_or_nothing(photo):
 
 
 def test_apply_srcnn_refines_bicubic(photo):
-    enlarged = cv2.resize(photo, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
-    assert difference(srgan.apply_srcnn(photo), plain(srgan.load_generator("srcnn"), enlarged))[0] <= 1
+    upscaled = cv2.resize(photo, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    assert difference(srgan.apply_srcnn(photo), plain(srgan.load_generator("srcnn"), upscaled))[0] <= 1
 
 
 @pytest.mark.parametrize("shape", [(13, 9), (13, 9, 3), (13, 9, 4)])
@@ -67,8 +67,8 @@ def test_bicubic_is_opencvs(shape, rng):
     )
 
 
-def test_a_picture_too_small_to_reduce():
-    with pytest.raises(ValueError, match="cannot reduce a picture of 9x3 pixels 4 times"):
+def test_a_image_too_small_to_reduce():
+    with pytest.raises(ValueError, match="cannot reduce an image of 9x3 pixels 4 times"):
         srgan.bicubic_downscale(np.zeros((3, 9, 3), np.uint8))
 
 
@@ -78,8 +78,8 @@ def test_a_picture_too_small_to_reduce():
 @pytest.mark.parametrize(
     "image", [np.zeros((8, 8, 3)), np.zeros((8, 0, 3), np.uint8), np.zeros((8, 8, 2), np.uint8), "x.png"]
 )
-def test_every_function_names_what_is_wrong_with_a_picture(function, image):
-    with pytest.raises(ValueError, match="expected .*picture.*got"):
+def test_every_function_names_what_is_wrong_with_a_image(function, image):
+    with pytest.raises(ValueError, match="expected .*image.*got"):
         function(image)
 
 
@@ -87,18 +87,18 @@ def test_every_function_names_what_is_wrong_with_a_picture(function, image):
 
 
 @pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3), (6, 5, 4)])
-def test_pictures_survive_png(shape, rng, tmp_path):
+def test_images_survive_png(shape, rng, tmp_path):
     image = rng.integers(0, 256, shape, np.uint8)
     srgan.save_image(tmp_path / "사진.png", image)
     read = srgan.read_image(tmp_path / "사진.png")
     np.testing.assert_array_equal(read, np.dstack([image] * 3) if image.ndim == 2 else image)
 
 
-def test_read_image_turns_as_exif_says(tmp_path, picture):
+def test_read_image_turns_as_exif_says(tmp_path, image):
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(picture).save(tmp_path / "turned.png", exif=exif)
-    np.testing.assert_array_equal(srgan.read_image(tmp_path / "turned.png"), np.rot90(picture, -1))
+    Image.fromarray(image).save(tmp_path / "turned.png", exif=exif)
+    np.testing.assert_array_equal(srgan.read_image(tmp_path / "turned.png"), np.rot90(image, -1))
 
 
 def test_read_image_takes_palettes_and_16_bits(tmp_path):
@@ -125,13 +125,13 @@ def jpeg(image):
     return data.getvalue()
 
 
-def test_read_image_names_the_file_and_what_is_wrong(tmp_path, picture):
-    with pytest.raises(FileNotFoundError, match="nowhere.png: no such picture"):
+def test_read_image_names_the_file_and_what_is_wrong(tmp_path, image):
+    with pytest.raises(FileNotFoundError, match="nowhere.png: no such image"):
         srgan.read_image(tmp_path / "nowhere.png")
-    for content in (b"", b"not a picture at all"):
-        with pytest.raises(ValueError, match="bad.jpg: not a picture"):
+    for content in (b"", b"not an image at all"):
+        with pytest.raises(ValueError, match="bad.jpg: not an image"):
             srgan.read_image(damaged(tmp_path, "bad.jpg", content))
-    whole = jpeg(picture)
+    whole = jpeg(image)
     for length in range(4, len(whole) - 2, 40):
         with pytest.raises(ValueError, match="cut.jpg: "):
             srgan.read_image(damaged(tmp_path, "cut.jpg", whole[:length]))
@@ -149,49 +149,49 @@ def test_save_image_refuses_and_leaves_nothing(name, said, tmp_path):
 def test_replacing_is_all_or_nothing(tmp_path):
     target = tmp_path / "out.bin"
     target.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), replacing(target) as file:
+    with pytest.raises(KeyboardInterrupt), atomic_write(target) as file:
         file.write(b"half")
         raise KeyboardInterrupt
     assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]
-    with replacing(target) as file:
+    with atomic_write(target) as file:
         file.write(b"new")
     assert target.read_bytes() == b"new" and list(tmp_path.iterdir()) == [target]
     if os.name == "posix":
         plain_file = tmp_path / "plain"
         plain_file.touch()
         assert target.stat().st_mode == plain_file.stat().st_mode
-    with pytest.raises(FileNotFoundError, match="no such folder"), replacing(tmp_path / "none" / "x"):
+    with pytest.raises(FileNotFoundError, match="no such folder"), atomic_write(tmp_path / "none" / "x"):
         pass
 
 
 # Command line
 
 
-def test_command_line_enlarges_a_picture(tiny, tmp_path, picture, capsys):
+def test_command_line_upscales_an_image(tiny, tmp_path, image, capsys):
     source = tmp_path / "photo.png"
-    srgan.save_image(source, picture)
+    srgan.save_image(source, image)
     srgan.main([str(source)])
     target = tmp_path / "photo_srgan_x4.png"
     assert capsys.readouterr().out.strip() == str(target)
-    np.testing.assert_array_equal(srgan.read_image(target), srgan.apply_srgan(picture, tiny))
+    np.testing.assert_array_equal(srgan.read_image(target), srgan.apply_srgan(image, tiny))
     srgan.main([str(source), str(tmp_path / "out.webp"), "--method", "bicubic"])
     assert srgan.read_image(tmp_path / "out.webp").shape == (56, 88, 3)
 
 
-def test_command_line_enlarges_a_gif(tiny, tmp_path, rng):
+def test_command_line_upscales_a_gif(tiny, tmp_path, rng):
     frames = [rng.integers(0, 256, (6, 8, 3), np.uint8) for _ in range(3)]
     srgan.save_gif(tmp_path / "in.gif", frames, [50, 120, 70], loop=3)
     srgan.main([str(tmp_path / "in.gif"), str(tmp_path / "out.gif")])
-    enlarged, durations, loop = srgan.read_gif(tmp_path / "out.gif")
-    assert (len(enlarged), enlarged[0].shape, durations, loop) == (3, (24, 32, 3), [50, 120, 70], 3)
+    upscaled, durations, loop = srgan.read_gif(tmp_path / "out.gif")
+    assert (len(upscaled), upscaled[0].shape, durations, loop) == (3, (24, 32, 3), [50, 120, 70], 3)
 
 
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (["none.png"], "none.png: no such picture file"),
+        (["none.png"], "none.png: no such image file"),
         (["none.gif"], "none.gif"),
-        (["text.png"], "text.png: not a picture"),
+        (["text.png"], "text.png: not an image"),
         (["text.gif"], "text.gif is not a GIF"),
         (["good.png", "out.gif"], "a GIF becomes a GIF"),
         (["good.png", "out.txt"], "cannot write"),
@@ -200,11 +200,11 @@ def test_command_line_enlarges_a_gif(tiny, tmp_path, rng):
         (["good.png", "--method", "none.h5"], "none.h5: no such weights file"),
     ],
 )
-def test_command_line_says_what_is_wrong(arguments, said, tmp_path, monkeypatch, capsys, picture):
+def test_command_line_says_what_is_wrong(arguments, said, tmp_path, monkeypatch, capsys, image):
     monkeypatch.chdir(tmp_path)
     damaged(tmp_path, "text.png", b"text")
     damaged(tmp_path, "text.gif", b"text")
-    srgan.save_image("good.png", picture)
+    srgan.save_image("good.png", image)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(SystemExit) as stop:
         srgan.main(arguments)
@@ -213,8 +213,8 @@ def test_command_line_says_what_is_wrong(arguments, said, tmp_path, monkeypatch,
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_command_line_refuses_a_bad_output_before_the_work(tmp_path, picture, monkeypatch):
-    srgan.save_image(tmp_path / "good.png", picture)
+def test_command_line_refuses_a_bad_output_before_the_work(tmp_path, image, monkeypatch):
+    srgan.save_image(tmp_path / "good.png", image)
     monkeypatch.setattr(srgan, "load_generator", lambda source: pytest.fail("the work had begun"))
     with pytest.raises(SystemExit):
         srgan.main([str(tmp_path / "good.png"), str(tmp_path / "out.txt")])
@@ -224,7 +224,7 @@ def test_the_script_itself_is_quiet_and_exits_with_2(tmp_path):
     run = subprocess.run(
         [sys.executable, ROOT / "srgan.py", "none.png"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert (run.returncode, run.stdout, run.stderr) == (2, "", "srgan.py: none.png: no such picture file\n")
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", "srgan.py: none.png: no such image file\n")
 
 
 def test_bundled_names_have_their_files():

@@ -18,7 +18,7 @@ from training import data, evaluate, losses, speed, train
 
 @pytest.fixture
 def photos(tmp_path, rng):
-    """A folder of three smooth random pictures, 130 x 170 pixels."""
+    """A folder of three smooth random images, 130 x 170 pixels."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for i in range(3):
@@ -74,7 +74,7 @@ def test_degradations_are_those_of_the_libraries(rng):
         degrade(hr, "webp")
 
 
-def test_drawn_palettes_have_few_colours_and_keep_the_picture(rng):
+def test_drawn_palettes_have_few_colours_and_keep_the_image(rng):
     hr = cv2.GaussianBlur(rng.integers(0, 256, (256, 256, 3), dtype=np.uint8), (0, 0), 3)
     hr = cv2.normalize(hr, None, 0, 255, cv2.NORM_MINMAX)
     clean = degrade(hr, "clean").astype(float)
@@ -97,7 +97,7 @@ def test_batches_depend_on_seed_and_number_alone(photos):
 
 
 def test_patches_are_aligned_in_every_orientation(photos):
-    lr, hr = data.Patches([photos], batch=64, patch=16, kinds=["clean"])[0]
+    lr, hr = data.Patches([photos], batch=64, patch=16, degradations=["clean"])[0]
     assert lr.shape == (64, 16, 16, 3) and hr.shape == (64, 64, 64, 3) and lr.dtype == hr.dtype == np.float32
     assert lr.min() >= 0 and lr.max() <= 255 and hr.max() > 1
     means = hr.reshape(64, 16, 4, 16, 4, 3).mean((2, 4))
@@ -107,13 +107,14 @@ def test_patches_are_aligned_in_every_orientation(photos):
     assert shifted > 5
 
 
-def test_kinds_are_drawn_in_their_shares(photos, monkeypatch):
+def test_degradations_are_drawn_in_their_shares(photos, monkeypatch):
     drawn = []
-    monkeypatch.setattr(data, "degrade", lambda hr, kind, rng: (drawn.append(kind), hr[::4, ::4])[1])
+    monkeypatch.setattr(data, "degrade", lambda hr, degradation, rng: (drawn.append(degradation), hr[::4, ::4])[1])
     patches = data.Patches([photos], batch=2, patch=16)
     for index in range(1000):
         patches.entry(index)
-    assert {kind: drawn.count(kind) / 1000 for kind in data.KINDS} == pytest.approx(data.KINDS, abs=0.05)
+    shares = {name: drawn.count(name) / 1000 for name in data.DEGRADATIONS}
+    assert shares == pytest.approx(data.DEGRADATIONS, abs=0.05)
 
 
 def test_memory_is_bounded(photos):
@@ -123,14 +124,14 @@ def test_memory_is_bounded(photos):
     assert len(patches.window) <= patches.WINDOW
 
 
-def test_srcnn_batches_are_enlarged_without_border_effects(photos):
-    picture = data.read_hr(photos / "0.png")
-    lr = degrade(picture, "clean")
+def test_srcnn_batches_are_upscaled_without_border_effects(photos):
+    image = data.read_hr(photos / "0.png")
+    lr = degrade(image, "clean")
     whole = cv2.resize(lr, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     cut = lr[None, 5:21, 8:24].astype(np.float32)
-    large, hr = data.enlarge(cut, picture[None, 20:84, 32:96])
+    large, hr = data.upscale_inputs(cut, image[None, 20:84, 32:96])
     np.testing.assert_allclose(large[0], whole[28:76, 40:88], atol=1)
-    np.testing.assert_array_equal(hr[0], picture[28:76, 40:88])
+    np.testing.assert_array_equal(hr[0], image[28:76, 40:88])
 
 
 # Losses
@@ -184,8 +185,8 @@ def test_evenness_loss_sees_dots_and_a_weave_and_nothing_else(rng):
     dots[1:3, 1:3] = 2
     dotted = other + (other - 125) * (np.tile(dots, (24, 24)) - 1)[..., None]
     woven = other + 10 * np.tile([[1, -1], [-1, 1]], (48, 48))[..., None]  # the detail's size is the same everywhere
-    even, *uneven = (float(losses.evenness_loss(hr, sr.astype("float32"))) for sr in (other, dotted, woven))
-    assert float(losses.evenness_loss(hr, hr)) == 0
+    even, *uneven = (float(losses.checkerboard_loss(hr, sr.astype("float32"))) for sr in (other, dotted, woven))
+    assert float(losses.checkerboard_loss(hr, hr)) == 0
     assert 0 < 5 * even < min(uneven)
 
 
@@ -287,7 +288,7 @@ def test_muon_steps_are_orthogonal_and_as_large_as_adams(rng, shape):
 
 
 @pytest.mark.parametrize("shape", [(9, 9, 3, 16), (9, 9, 16, 3), (16,)])
-def test_muon_leaves_pictures_and_vectors_to_adam(rng, shape):
+def test_muon_leaves_images_and_vectors_to_adam(rng, shape):
     start, gradient = rng.normal(size=(2, *shape)).astype("float32")
     variables = [keras.Variable(start) for _ in range(2)]
     for optimizer, variable in zip((train.Muon, keras.optimizers.Adam), variables, strict=True):
@@ -297,7 +298,7 @@ def test_muon_leaves_pictures_and_vectors_to_adam(rng, shape):
 
 def test_training_lowers_the_loss_and_leaves_its_files(photos, tmp_path, tiny):
     out = tmp_path / "run"
-    run("srcnn", photos, out, "--steps", 100, "--kinds", "clean", "--ema", 0.9)
+    run("srcnn", photos, out, "--steps", 100, "--degradations", "clean", "--ema", 0.9)
     rows = list(csv.DictReader((out / "log.csv").open()))
     assert [row["step"] for row in rows] == ["50", "100"]
     assert float(rows[1]["loss"]) < float(rows[0]["loss"])
@@ -337,10 +338,10 @@ def test_srgan_trains_generator_and_discriminator_in_mixed_precision(photos, tmp
     finally:
         keras.config.set_dtype_policy(policy)
     (row,) = csv.DictReader((tmp_path / "run" / "log.csv").open())
-    names = "content", "adversarial", "pixel", "evenness", "discriminator", "loss"
+    names = "content", "adversarial", "pixel", "checkerboard", "discriminator", "loss"
     terms = {name: float(row[name]) for name in names}
     total = terms["content"] + train.ADVERSARIAL * terms["adversarial"] + train.PIXEL * terms["pixel"]
-    total += train.EVENNESS * terms["evenness"]
+    total += train.CHECKERBOARD * terms["checkerboard"]
     assert terms["loss"] == pytest.approx(total, rel=1e-2)
     assert np.isfinite(list(terms.values())).all()
 
@@ -356,7 +357,7 @@ def test_run_starts_from_given_weights():
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [
-        ("srresnet", ["--data", "{tmp}/empty"], "no pictures"),
+        ("srresnet", ["--data", "{tmp}/empty"], "no images"),
         ("srresnet", ["--patch", 64], "170x130 pixels are less than a patch of 256x256"),
         ("srresnet", ["--start", "{tmp}/none.keras"], "none.keras: no such weights file"),
         ("srgan", ["--vgg", "{tmp}/none.npz"], "none.npz"),
@@ -381,7 +382,7 @@ def test_bad_input_is_one_sentence(method, options, message, photos, tmp_path, t
 def test_evaluation_agrees_with_scikit_image(photos, tmp_path, capsys):
     evaluate.main([str(photos), "--models", "bicubic", "--limit", "1", "--sheet", str(tmp_path / "sheet.png")])
     header, _, row = capsys.readouterr().out.splitlines()
-    assert header == "| PSNR / SSIM / grid | clean | cv2 | gif | jpeg |"
+    assert header == "| PSNR / SSIM / checkerboard | clean | cv2 | gif | jpeg |"
     hr = data.read_hr(photos / "0.png")
     sr = cv2.resize(degrade(hr, "cv2"), None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     a, b = (16 + p[4:-4, 4:-4] @ np.array([65.481, 128.553, 24.966]) / 255 for p in (hr, sr))
@@ -407,7 +408,7 @@ def test_evaluation_uses_published_low_resolution(photos):
 def test_evaluation_errors_are_one_sentence(tmp_path, capsys):
     with pytest.raises(SystemExit) as exit:
         evaluate.main([str(tmp_path)])
-    assert exit.value.code == 2 and "no pictures" in capsys.readouterr().err
+    assert exit.value.code == 2 and "no images" in capsys.readouterr().err
 
 
 def test_speed_reports_ratios_and_memory(monkeypatch, rng):

@@ -133,10 +133,10 @@ def course(tmp_path_factory):
 def test_the_courses_generator_gives_its_own_pixels(file, course):
     original, folder = course
     model = load_generator(folder / file)
-    for picture in PICTURE, PICTURE[:1, :1]:
-        expected = np.asarray(original(picture[None].astype(np.float32)))[0].clip(0, 255).round()
+    for image in PICTURE, PICTURE[:1, :1]:
+        expected = np.asarray(original(image[None].astype(np.float32)))[0].clip(0, 255).round()
         assert np.isin(expected, (0, 255)).mean() < 0.5, "saturated: little would show"
-        most, mean = difference(apply_srgan(picture, model), expected.astype(np.uint8))
+        most, mean = difference(apply_srgan(image, model), expected.astype(np.uint8))
         assert most <= 1 and mean < 0.01
 
 

@@ -14,51 +14,51 @@ from superres.network import SCALE
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
-# Share of each kind of low-resolution input in training. See ``degrade``.
-KINDS = {"clean": 0.40, "cv2": 0.20, "gif": 0.15, "jpeg": 0.25}
+# Share of each degradation in training. See ``degrade``.
+DEGRADATIONS = {"clean": 0.40, "cv2": 0.20, "gif": 0.15, "jpeg": 0.25}
 
 
-def find_pictures(folder):
-    """Sorted paths of the pictures in ``folder`` and below it; FileNotFoundError if there are none."""
+def find_images(folder):
+    """Sorted paths of the images in ``folder`` and below it; FileNotFoundError if there are none."""
     paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
-        raise FileNotFoundError(f"no pictures ({', '.join(sorted(SUFFIXES))}) in {folder}")
+        raise FileNotFoundError(f"no images ({', '.join(sorted(SUFFIXES))}) in {folder}")
     return paths
 
 
 def read_hr(path):
-    """A picture as RGB uint8 (h, w, 3), cut at the right and bottom to multiples of the scale."""
+    """An image as RGB uint8 (h, w, 3), cut at the right and bottom to multiples of the scale."""
     hr = read_image(path)[..., :3]
     height, width = (size // SCALE * SCALE for size in hr.shape[:2])
     return hr[:height, :width]
 
 
 class Patches:
-    """Batches of aligned patches from folders of pictures; batch ``n`` depends on the arguments and on ``n`` alone.
+    """Batches of aligned patches from folders of images; batch ``n`` depends on the arguments and on ``n`` alone.
 
-    Whole pictures are degraded before patches are cut, since a palette belongs to a picture and a JPEG block to its
-    place. There is an endless sequence of pictures, each folder with the same share of it, each entry with its kind of
-    degradation drawn in the shares of ``KINDS``; batch ``n`` is cut from a window of ``WINDOW`` entries that moves on
-    by one every ``STRIDE`` batches. So memory is bounded (about 0.6 GB of 2K photographs), reading costs little, and a
+    Whole images are degraded before patches are cut, since a palette belongs to an image and a JPEG block to its
+    place. There is an endless sequence of images, each folder with the same share of it, each entry with a degradation
+    drawn in the shares of ``DEGRADATIONS``; batch ``n`` is cut from a window of ``WINDOW`` entries that moves on by one
+    every ``STRIDE`` batches. So memory is bounded (about 0.6 GB of 2K photographs), reading costs little, and a
     stream can be taken up anywhere.
     """
 
     WINDOW = 64
     STRIDE = 2
 
-    def __init__(self, folders, batch=16, patch=24, seed=0, kinds=tuple(KINDS)):
-        """``patch`` is the side of a low-resolution patch in pixels, ``kinds`` the kinds of degradation to draw from.
+    def __init__(self, folders, batch=16, patch=24, seed=0, degradations=tuple(DEGRADATIONS)):
+        """``patch`` is the side of a low-resolution patch in pixels, ``degradations`` those to draw from.
 
-        FileNotFoundError for a folder without pictures, ValueError for a picture smaller than a patch.
+        FileNotFoundError for a folder without images, ValueError for an image smaller than a patch.
         """
-        self.folders = [find_pictures(folder) for folder in folders]
+        self.folders = [find_images(folder) for folder in folders]
         self.batch, self.patch, self.seed = batch, patch, seed
-        self.kinds, shares = list(kinds), np.array([KINDS[kind] for kind in kinds])
+        self.degradations, shares = list(degradations), np.array([DEGRADATIONS[name] for name in degradations])
         self.shares = shares / shares.sum()
         self.window = {}
         for path in (path for paths in self.folders for path in paths):
-            with Image.open(path) as picture:
-                width, height = picture.size
+            with Image.open(path) as image:
+                width, height = image.size
             if min(width, height) < SCALE * patch:
                 raise ValueError(
                     f"{path}: {width}x{height} pixels are less than a patch of {SCALE * patch}x{SCALE * patch}"
@@ -73,13 +73,13 @@ class Patches:
         return tuple(np.stack(side).astype(np.float32) for side in zip(*pairs, strict=True))
 
     def entry(self, index):
-        """Entry ``index`` of the sequence of pictures: a whole LR-HR pair."""
+        """Entry ``index`` of the sequence of images: a whole LR-HR pair."""
         if index not in self.window:
             rng = np.random.default_rng((self.seed, 1, index))
             paths = self.folders[rng.integers(len(self.folders))]
             hr = read_hr(paths[rng.integers(len(paths))])
-            kind = rng.choice(self.kinds, p=self.shares)
-            self.window[index] = degrade(hr, kind, rng), hr
+            degradation = rng.choice(self.degradations, p=self.shares)
+            self.window[index] = degrade(hr, degradation, rng), hr
         return self.window[index]
 
     def cut(self, lr, hr, rng):
@@ -87,9 +87,9 @@ class Patches:
         y, x = (rng.integers(size - self.patch + 1) for size in lr.shape[:2])
         turns, mirror = rng.integers(4), rng.integers(2)
 
-        def orient(picture, scale):
+        def orient(image, scale):
             side = scale * self.patch
-            patch = picture[scale * y : scale * y + side, scale * x : scale * x + side]
+            patch = image[scale * y : scale * y + side, scale * x : scale * x + side]
             return np.rot90(patch[:, ::-1] if mirror else patch, turns)
 
         return orient(lr, 1), orient(hr, SCALE)
@@ -103,8 +103,8 @@ class Patches:
                 yield ready.result()
 
 
-def enlarge(lr, hr):
-    """A batch for the SRCNN: low resolution bicubically enlarged, and both without the border."""
+def upscale_inputs(lr, hr):
+    """A batch for the SRCNN: low resolution bicubically upscaled, and both without the border."""
     border = 2 * SCALE
     large = [cv2.resize(patch, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC) for patch in lr]
     large = np.clip(np.rint(large), 0, 255)

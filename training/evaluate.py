@@ -4,10 +4,10 @@
     python -m training.evaluate valid/Set5 --models bicubic srresnet runs/srresnet/srresnet_x4.keras
     python -m training.evaluate valid/Set5 --speed
 
-Prints PSNR (dB) and SSIM on Y, 4 pixels cut from each border (Ledig et al. 2017, section 3.1), and the strength of a
-sub-pixel grid (``superres.measures.unevenness``), the means over the folder, as a Markdown table. The inputs are made
-from the photographs (see ``superres.degrade.degrade``); only where a NAME_HR.png has a NAME_LRx4.png beside it, as
-benchmark sets come, that one is the clean input.
+Prints PSNR (dB) and SSIM on Y, 4 pixels cut from each border (Ledig et al. 2017, section 3.1), and the strength of
+checkerboard artefacts (``superres.measures.checkerboard_strength``), the means over the folder, as a Markdown table.
+The inputs are made from the photographs (see ``superres.degrade.degrade``); only where a NAME_HR.png has a
+NAME_LRx4.png beside it, as benchmark sets come, that one is the clean input.
 """
 
 import argparse
@@ -20,69 +20,70 @@ from tqdm import tqdm
 from srgan import method_function
 from superres.degrade import degrade
 from superres.files import read_image
-from superres.measures import quality, unevenness
+from superres.measures import checkerboard_strength, psnr_ssim
 from superres.network import SCALE
 from training import speed
-from training.data import KINDS, find_pictures, read_hr
+from training.data import DEGRADATIONS, find_images, read_hr
 
 METHODS = {"bicubic": "Bicubic", "srcnn": "SRCNN", "srresnet": "SRResNet", "srgan": "SRGAN"}
 
 
 def find_originals(folder):
-    """Paths of the originals in a folder: every NAME_HR.png, or where there are none, every picture."""
-    paths = find_pictures(folder)
+    """Paths of the originals in a folder: every NAME_HR.png, or where there are none, every image."""
+    paths = find_images(folder)
     return [path for path in paths if path.stem.endswith("_HR")] or paths
 
 
-def low_resolution(path, hr, kind):
-    """The input of one kind to a picture, RGB uint8 (h, w, 3)."""
+def low_resolution(path, hr, degradation):
+    """The low-resolution input that a degradation makes of an image, RGB uint8 (h, w, 3)."""
     published = path.with_name(path.name.replace("_HR", "_LRx4"))
-    if kind == "clean" and published != path and published.exists():
+    if degradation == "clean" and published != path and published.exists():
         return read_image(published)
-    return degrade(hr, kind)
+    return degrade(hr, degradation)
 
 
-def evaluate(paths, methods, kinds):
-    """Mean PSNR, SSIM and unevenness of each method on each kind of input: {(method, kind): (dB, SSIM, unevenness)}.
+def evaluate(paths, methods, degradations):
+    """Mean PSNR (dB), SSIM and checkerboard strength on each degradation: {(method, degradation): means}.
 
     ``methods`` are functions by name, RGB uint8 (h, w, 3) -> (4h, 4w, 3).
     """
-    scores = {(method, kind): [] for method in methods for kind in kinds}
-    for path in tqdm(paths, unit="picture"):
+    scores = {(method, degradation): [] for method in methods for degradation in degradations}
+    for path in tqdm(paths, unit="image"):
         hr = read_hr(path)
-        for kind in kinds:
-            lr = low_resolution(path, hr, kind)
-            for method, enlarge in methods.items():
-                sr = enlarge(lr)
-                scores[method, kind].append((*quality(hr, sr), unevenness(sr)))
+        for degradation in degradations:
+            lr = low_resolution(path, hr, degradation)
+            for method, upscale in methods.items():
+                sr = upscale(lr)
+                scores[method, degradation].append((*psnr_ssim(hr, sr), checkerboard_strength(sr)))
     return {key: tuple(np.mean(values, axis=0)) for key, values in scores.items()}
 
 
 def table(scores):
-    """The result of ``evaluate`` as a Markdown table, a row per method and a column per kind."""
-    methods, kinds = (list(dict.fromkeys(names)) for names in zip(*scores, strict=True))
+    """The result of ``evaluate`` as a Markdown table, a row per method and a column per degradation."""
+    methods, degradations = (list(dict.fromkeys(names)) for names in zip(*scores, strict=True))
     cells = [
-        [method, *("{:.2f} / {:.4f} / {:.3f}".format(*scores[method, kind]) for kind in kinds)] for method in methods
+        [method, *("{:.2f} / {:.4f} / {:.3f}".format(*scores[method, name]) for name in degradations)]
+        for method in methods
     ]
-    rows = [["PSNR / SSIM / grid", *kinds], ["---"] + ["---:"] * len(kinds), *cells]
+    rows = [["PSNR / SSIM / checkerboard", *degradations], ["---"] + ["---:"] * len(degradations), *cells]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def sheet(paths, methods, kinds, size=128):
-    """A Matplotlib figure of middle crops, ``size`` pixels: a row per picture and kind, a column per method."""
-    rows = [(path, kind) for path in paths for kind in kinds]
+def sheet(paths, methods, degradations, size=128):
+    """A Matplotlib figure of middle crops, ``size`` pixels: a row per image and degradation, a column per method."""
+    rows = [(path, degradation) for path in paths for degradation in degradations]
     titles = [*methods, "Original"]
     figure, axes = plt.subplots(
         len(rows), len(titles), figsize=(2 * len(titles), 2.1 * len(rows)), squeeze=False, layout="constrained"
     )
-    for (path, kind), row in zip(rows, axes, strict=True):
+    for (path, degradation), row in zip(rows, axes, strict=True):
         hr = read_hr(path)
-        lr = low_resolution(path, hr, kind)
+        lr = low_resolution(path, hr, degradation)
         top, left = ((length - size) // 2 // SCALE * SCALE if length > size else 0 for length in hr.shape[:2])
-        for axis, picture in zip(row, [*(enlarge(lr) for enlarge in methods.values()), hr], strict=True):
-            axis.imshow(picture[top : top + size, left : left + size], interpolation="nearest")
+        for axis, image in zip(row, [*(upscale(lr) for upscale in methods.values()), hr], strict=True):
+            axis.imshow(image[top : top + size, left : left + size], interpolation="nearest")
             axis.set(xticks=[], yticks=[])
-        row[0].set_ylabel(f"{path.stem}, {kind}", fontsize="small")
+        row[0].set_ylabel(f"{path.stem}, {degradation}", fontsize="small")
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title)
     return figure
@@ -93,12 +94,18 @@ def main(arguments=None):
         prog="python -m training.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("folder", metavar="FOLDER", help="high-resolution pictures, PNG by preference")
-    add("--limit", type=int, metavar="N", help="only the first N pictures")
-    add("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="kinds of low-resolution input (default: all)")
+    add("folder", metavar="FOLDER", help="high-resolution images, PNG by preference")
+    add("--limit", type=int, metavar="N", help="only the first N images")
+    add(
+        "--degradations",
+        nargs="+",
+        choices=DEGRADATIONS,
+        default=list(DEGRADATIONS),
+        help="low-resolution inputs to make (default: all)",
+    )
     add("--models", nargs="+", default=list(METHODS), metavar="MODEL",
         help="bicubic, or what srgan.load_generator takes: bundled names, files... (default: %(default)s)")  # fmt: skip
-    add("--sheet", type=Path, metavar="FILE.png", help="also write crops of the first four pictures side by side")
+    add("--sheet", type=Path, metavar="FILE.png", help="also write crops of the first four images side by side")
     add(
         "--speed",
         action="store_true",
@@ -113,9 +120,9 @@ def main(arguments=None):
     if args.speed:
         print(speed.report([low_resolution(path, read_hr(path), "clean") for path in paths]))
         return
-    print(table(evaluate(paths, methods, args.kinds)))
+    print(table(evaluate(paths, methods, args.degradations)))
     if args.sheet:
-        sheet(paths[:4], methods, args.kinds).savefig(args.sheet, dpi=128)
+        sheet(paths[:4], methods, args.degradations).savefig(args.sheet, dpi=128)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The perceptual loss of SRGAN (Ledig et al. 2017, section 2.2) with the relativistic discriminator of ESRGAN.
 
-Pictures are RGB in [0, 255], (batch, height, width, 3); every loss is a scalar, and pixel losses are those of
-pictures in [0, 1].
+Images are RGB in [0, 255], (batch, height, width, 3); every loss is a scalar, and pixel losses are those of
+images in [0, 1].
 """
 
 import keras
@@ -47,12 +47,12 @@ def content_loss(hr_features, sr_features):
     return sum(distance(hr, sr_features[name]) for name, hr in hr_features.items())
 
 
-def evenness_loss(hr, sr):
-    """How differently from the original a picture's fine detail falls on the 4x4 sub-pixels of a low-resolution pixel.
+def checkerboard_loss(hr, sr):
+    """How differently from the original an image's fine detail falls on the 4x4 sub-pixels of a low-resolution pixel.
 
     That is what shows as a grid, as dots or as a weave. Of each sub-pixel's detail both the mean, which a pattern in
     step with the low-resolution pixels has and a photograph has not, and the mean size are compared, relative to the
-    picture's: mean squared differences. The pictures begin at a low-resolution pixel.
+    image's: mean squared differences. The images begin at a low-resolution pixel.
     """
 
     def profile(rgb):
@@ -88,7 +88,7 @@ def discriminator(channels=32):
     """U-Net discriminator with spectral normalisation (Real-ESRGAN, section 3.3): a logit for every pixel.
 
     Average pooling in place of strided convolutions, whose uneven overlap the generator would answer with a dot grid.
-    Beside the picture it is shown the picture's fine detail, amplified: the two kinds differ in little else, and
+    Beside the image it is shown the image's fine detail, amplified: the two kinds differ in little else, and
     without it the first hundreds of steps teach it nothing. Height and width must be multiples of 8.
     """
 
@@ -97,9 +97,9 @@ def discriminator(channels=32):
         return layers.LeakyReLU(0.2)(x)
 
     inputs = keras.Input((None, None, 3))
-    picture = layers.Rescaling(1 / 127.5, -1)(inputs)
-    detail = layers.Subtract()([picture, layers.AveragePooling2D(3, strides=1, padding="same")(picture)])
-    x = layers.Concatenate()([picture, layers.Rescaling(8)(detail)])
+    image = layers.Rescaling(1 / 127.5, -1)(inputs)
+    detail = layers.Subtract()([image, layers.AveragePooling2D(3, strides=1, padding="same")(image)])
+    x = layers.Concatenate()([image, layers.Rescaling(8)(detail)])
     x = layers.LeakyReLU(0.2)(layers.Conv2D(channels, 3, padding="same")(x))
     skips = []
     for factor in (2, 4, 8):

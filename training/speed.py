@@ -13,7 +13,7 @@ from tqdm import tqdm
 from srgan import apply_srgan
 from superres.weights import load_generator
 
-SIZES = ((64, 64), (128, 128), (341, 268))  # width, height of the low-resolution picture
+SIZES = ((64, 64), (128, 128), (341, 268))  # width, height of the low-resolution image
 LARGE = (2040, 1356)
 ROUNDS = 3
 
@@ -34,7 +34,7 @@ def bfloat16(image):
 WAYS = (course, float32, bfloat16)
 
 
-def random_picture(width, height):
+def random_image(width, height):
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
@@ -45,7 +45,7 @@ def seconds(way, image):
 
 
 def race(image):
-    """Median seconds of each way on one picture, run in turn after a first run that is not counted."""
+    """Median seconds of each way on one image, run in turn after a first run that is not counted."""
     for way in WAYS:
         way(image)
     rounds = [[seconds(way, image) for way in WAYS] for _ in range(ROUNDS)]
@@ -59,17 +59,17 @@ def measure(way, size):
     return map(float, run.stdout.split())
 
 
-def bfloat16_psnr(pictures):
+def bfloat16_psnr(images):
     """Mean PSNR in dB of bfloat16 results against float32 ones, on RGB."""
-    return np.mean([peak_signal_noise_ratio(float32(picture), bfloat16(picture)) for picture in pictures])
+    return np.mean([peak_signal_noise_ratio(float32(image), bfloat16(image)) for image in images])
 
 
-def report(pictures):
-    """The whole comparison as Markdown; ``pictures`` are low-resolution inputs for bfloat16's precision."""
+def report(images):
+    """The whole comparison as Markdown; ``images`` are low-resolution inputs for bfloat16's precision."""
     header = "LR size", "course (s)", "float32", "bfloat16", "course (MB)", "float32 (MB)", "bfloat16 (MB)"
     lines = [f"| {' | '.join(header)} |", "|---" + "|---:" * 6 + "|"]
     for size in tqdm(SIZES, unit="size"):
-        base, *ours = race(random_picture(*size))
+        base, *ours = race(random_image(*size))
         memory = [[*measure(way, size)][-1] for way in WAYS]
         cells = [f"{base:.2f}", *(f"{base / own:.2f}x" for own in ours), *(f"{megabytes:.0f}" for megabytes in memory)]
         lines.append("| {}x{} | {} |".format(*size, " | ".join(cells)))
@@ -81,12 +81,12 @@ def report(pictures):
         *lines, "",
         f"First call at {small[0]}x{small[1]}, loading and tracing included: {first:.1f} s, the next: {second:.1f} s.",
         f"{LARGE[0]}x{LARGE[1]}: {whole:.0f} s, peak {megabytes:.0f} MB, {growth:.2f} times the time per pixel.",
-        f"bfloat16 against float32: {bfloat16_psnr(pictures):.1f} dB PSNR.",
+        f"bfloat16 against float32: {bfloat16_psnr(images):.1f} dB PSNR.",
     ])  # fmt: skip
 
 
 def main(name, width, height):
-    way, image = globals()[name], random_picture(int(width), int(height))
+    way, image = globals()[name], random_image(int(width), int(height))
     first = seconds(way, image)
     # Beyond a minute, what tracing adds to the first call is lost in it.
     second = seconds(way, image) if first < 60 else first

@@ -22,13 +22,13 @@ from tqdm import tqdm
 
 from superres.network import SCALE, DepthToSpace, generator, srcnn, subpixel_convolution
 from superres.weights import load_generator
-from training.data import KINDS, Patches, enlarge
+from training.data import DEGRADATIONS, Patches, upscale_inputs
 from training.losses import (
     adversarial_loss,
+    checkerboard_loss,
     content_loss,
     discriminator,
     discriminator_loss,
-    evenness_loss,
     feature_network,
     l1_loss,
     l2_loss,
@@ -36,15 +36,15 @@ from training.losses import (
 
 NETWORKS = {"srcnn": srcnn, "srresnet": generator, "srgan": generator}
 LEARNING_RATES = {"srcnn": 1e-3, "srresnet": 5e-4, "srgan": 1e-4}
-SMALL = 0.01  # of the usual initial weights, where they would disturb the picture that a network starts from
+SMALL = 0.01  # of the usual initial weights, where they would disturb the image that a network starts from
 WARM_UP = 100  # steps
 LOG_EVERY = 50  # steps
 STATE = "state.npz"
 
-# The perceptual loss is content + ADVERSARIAL x adversarial + PIXEL x L1 + EVENNESS x evenness.
+# The perceptual loss is content + ADVERSARIAL x adversarial + PIXEL x L1 + CHECKERBOARD x checkerboard.
 ADVERSARIAL = 0.01
 PIXEL = 10
-EVENNESS = 5
+CHECKERBOARD = 5
 
 
 def start_as_upscaler(model):
@@ -74,9 +74,9 @@ def start_as_upscaler(model):
 
 def carry_rgb(kernel, stencil=((1,),), copies=1):
     """Let the first three filters, in each of ``copies`` equal groups, pass the first three channels on (in place)."""
-    reach = len(stencil) // 2
+    radius = len(stencil) // 2
     middle = kernel.shape[0] // 2
-    window = slice(middle - reach, middle + reach + 1)
+    window = slice(middle - radius, middle + radius + 1)
     for first in range(0, kernel.shape[-1], kernel.shape[-1] // copies):
         for channel in range(3):
             kernel[..., first + channel] *= SMALL
@@ -107,7 +107,7 @@ class FastTail(layers.Layer):
 def with_fast_tail(model):
     """The same generator, weights shared, as a graph that trains faster."""
     x = FastTail(model.get_layer("up2_prelu"), model.get_layer("tail"))(model.get_layer("up2").output)
-    return keras.Model(model.input, model.get_layer("to_bytes")(DepthToSpace()(x)), name=model.name)
+    return keras.Model(model.input, model.get_layer("to_0_255")(DepthToSpace()(x)), name=model.name)
 
 
 class Muon(keras.optimizers.Adam):
@@ -160,10 +160,10 @@ class RandomCrop(layers.Layer):
 class PerceptualTraining(keras.Model):
     """A generator that learns from the perceptual loss, with the discriminator and the VGG19 features frozen."""
 
-    def __init__(self, network, critic, features, crop):
+    def __init__(self, network, discriminator, features, crop):
         super().__init__(name="perceptual_training")
-        self.network, self.critic, self.features, self.crop = network, critic, features, crop
-        self.terms = [keras.metrics.Mean(name) for name in ("content", "adversarial", "pixel", "evenness")]
+        self.network, self.discriminator, self.features, self.crop = network, discriminator, features, crop
+        self.terms = [keras.metrics.Mean(name) for name in ("content", "adversarial", "pixel", "checkerboard")]
 
     def call(self, lr, training=None):
         return self.network(lr, training=training)
@@ -171,45 +171,47 @@ class PerceptualTraining(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         # Without the crop VGG19's pooling would always meet the sub-pixel grid in the same phase and imprint it.
         hr, sr = ops.split(self.crop(ops.concatenate([y, y_pred])), 2)
-        real, fake = ops.split(self.critic(ops.concatenate([hr, sr]), training=training), 2)
+        real, fake = ops.split(self.discriminator(ops.concatenate([hr, sr]), training=training), 2)
         losses = (
             content_loss(self.features(hr), self.features(sr)),
             adversarial_loss(real, fake),
             l1_loss(y, y_pred),
-            evenness_loss(y, y_pred),
+            checkerboard_loss(y, y_pred),
         )
         for term, loss in zip(self.terms, losses, strict=True):
             term.update_state(loss)
-        content, adversarial, pixel, evenness = losses
-        return content + ADVERSARIAL * adversarial + PIXEL * pixel + EVENNESS * evenness
+        content, adversarial, pixel, checkerboard = losses
+        return content + ADVERSARIAL * adversarial + PIXEL * pixel + CHECKERBOARD * checkerboard
 
 
 class Adversarial:
     """SRGAN: discriminator and generator in turn, with the part of a compiled Keras model's interface used here."""
 
-    def __init__(self, network, features, patch, optimizer, critic_optimizer):
-        # The discriminator halves its picture three times.
+    def __init__(self, network, features, patch, optimizer, discriminator_optimizer):
+        # The discriminator halves its image three times.
         crop = RandomCrop(SCALE * patch * 2 // 3 // 8 * 8)
-        self.critic = discriminator()
-        self.critic_training = keras.Sequential([crop, self.critic])
-        self.critic_training.compile(critic_optimizer, loss=lambda _, y: discriminator_loss(*ops.split(y, 2)))
-        critic_optimizer.build(self.critic.trainable_variables)
-        self.critic.trainable = False
-        self.training = PerceptualTraining(network, self.critic, features, crop)
+        self.discriminator = discriminator()
+        self.discriminator_training = keras.Sequential([crop, self.discriminator])
+        self.discriminator_training.compile(
+            discriminator_optimizer, loss=lambda _, y: discriminator_loss(*ops.split(y, 2))
+        )
+        discriminator_optimizer.build(self.discriminator.trainable_variables)
+        self.discriminator.trainable = False
+        self.training = PerceptualTraining(network, self.discriminator, features, crop)
         self.training.compile(optimizer)
         self.optimizer = optimizer
         self.network, self.crop = network, crop
 
     @property
     def weights(self):
-        critic = [*self.critic.weights, *self.critic_training.optimizer.variables]
-        return [*self.network.weights, *critic, self.crop.seed.state]
+        discriminator = [*self.discriminator.weights, *self.discriminator_training.optimizer.variables]
+        return [*self.network.weights, *discriminator, self.crop.seed.state]
 
     def train_on_batch(self, lr, hr, return_dict=True):
-        pictures = np.concatenate([hr, self.network.predict_on_batch(lr)])
-        self.critic.trainable = True
-        discriminator_logs = self.critic_training.train_on_batch(pictures, np.zeros(len(pictures)), return_dict=True)
-        self.critic.trainable = False
+        images = np.concatenate([hr, self.network.predict_on_batch(lr)])
+        self.discriminator.trainable = True
+        discriminator_logs = self.discriminator_training.train_on_batch(images, np.zeros(len(images)), return_dict=True)
+        self.discriminator.trainable = False
         return {"discriminator": discriminator_logs["loss"]} | self.training.train_on_batch(lr, hr, return_dict=True)
 
 
@@ -219,11 +221,11 @@ def prepare(args):
     Raises OSError or ValueError for whatever is wrong with the arguments and files, before any long work.
     """
     keras.utils.set_random_seed(args.seed)
-    patches = Patches(args.data, args.batch, args.patch, args.seed, args.kinds)
+    patches = Patches(args.data, args.batch, args.patch, args.seed, args.degradations)
     average = NETWORKS[args.method]()  # before the precision is set: what is published is float32
     keras.config.set_dtype_policy(args.dtype)
     network = NETWORKS[args.method]()
-    network.get_layer("to_bytes").dtype_policy = "float32"  # bfloat16 would round to whole grey levels
+    network.get_layer("to_0_255").dtype_policy = "float32"  # bfloat16 would round to whole grey levels
     if args.start:
         start_from(args.start, network)
     else:
@@ -267,7 +269,7 @@ def train(args, patches, trainer, average):
     args.out.mkdir(parents=True, exist_ok=True)
     first = int(trainer.optimizer.iterations)
     log = Log(args.out / "log.csv", first)
-    prepare_batch = enlarge if args.method == "srcnn" else lambda lr, hr: (lr, hr)
+    prepare_batch = upscale_inputs if args.method == "srcnn" else lambda lr, hr: (lr, hr)
     sample = prepare_batch(*patches[0])
     progress = tqdm(range(first, args.steps), initial=first, total=args.steps, desc=args.method, unit="step")
     recent = []
@@ -328,7 +330,7 @@ def write_atomically(path, write):
 
 
 def sample_sheet(network, lr, hr):
-    """A Pillow picture with a row per patch: low resolution in large pixels, the network's result, the original."""
+    """A Pillow image with a row per patch: low resolution in large pixels, the network's result, the original."""
     scale = hr.shape[1] // lr.shape[1]
     # Not `predict`: in JAX it would take the arrays for its own that the network shares with the optimizer's average.
     columns = lr.repeat(scale, axis=1).repeat(scale, axis=2), ops.convert_to_numpy(network(lr)), hr
@@ -348,7 +350,13 @@ def main(arguments=None):
     add("--steps", type=int, default=100_000, help="length of the run and of its schedule (default %(default)s)")
     add("--batch", type=int, default=16, help="patches in a batch (default %(default)s)")
     add("--patch", type=int, default=24, help="side of a low-resolution patch, pixels (default %(default)s)")
-    add("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="kinds of low-resolution input (default: all)")
+    add(
+        "--degradations",
+        nargs="+",
+        choices=DEGRADATIONS,
+        default=list(DEGRADATIONS),
+        help="low-resolution inputs to draw (default: all)",
+    )
     add("--seed", type=int, default=0, help="of initial weights and batches (default %(default)s)")
     add("--start", metavar="FILE.keras", help="weights to start from (default: those of a bilinear upscaler)")
     add("--vgg", nargs="+", metavar="FILE.npz", help="VGG19 for the content loss (default: keras.applications's)")

@@ -1,4 +1,4 @@
-"""A generator's fast graph: down a picture in bands of rows, small enough for the processor's cache."""
+"""A generator's fast graph: down an image in strips of rows, small enough for the processor's cache."""
 
 from itertools import pairwise
 
@@ -6,14 +6,14 @@ import tensorflow as tf
 
 from superres.network import fuse
 
-BAND_AREA = 32768  # low-resolution pixels; a feature map of 64 channels is then 8 MB in float32
+STRIP_AREA = 32768  # low-resolution pixels; a feature map of 64 channels is then 8 MB in float32
 
 
-class Bands:
-    """The map of a ``generator``, computed band by band with line buffers (Alwani et al. 2016, fused-layer CNN).
+class Strips:
+    """The map of a ``generator``, computed strip by strip with line buffers (Alwani et al. 2016, fused-layer CNN).
 
-    Every convolution keeps the last rows of its input, and puts them before those of the next band. So nothing is
-    computed twice, memory does not grow with the picture's height, and the result is the whole picture's.
+    Every convolution keeps the last rows of its input, and puts them before those of the next strip. So nothing is
+    computed twice, memory does not grow with the image's height, and the result is the whole image's.
 
     model: a ``network.generator``; its weights are those it has now.  dtype: that of the arithmetic.
     """
@@ -31,26 +31,26 @@ class Bands:
         self.dtype = dtype
         # Low-resolution pixels to each side that a result depends on: the 9x9 head, two 3x3 convolutions in each block,
         # the 3x3 trunk; then a 3x3 and, at twice the resolution, a 3x3 and a 5x5, together 2.5.
-        self.reach = 4 + 2 * len(self.blocks) + 1 + 3
-        self.graph = tf.function(self.next_band, autograph=False).get_concrete_function(
+        self.radius = 4 + 2 * len(self.blocks) + 1 + 3
+        self.graph = tf.function(self.next_strip, autograph=False).get_concrete_function(
             tf.TensorSpec((1, None, None, 3), tf.uint8),
             tf.TensorSpec((), tf.bool),
             dict.fromkeys(self.empty_buffers(1), tf.TensorSpec((1, None, None, None), dtype)),
         )
 
-    def __call__(self, picture, area=BAND_AREA):
-        """Yield a picture, uint8 (h, w, 3), x4 from top to bottom, in bands of about ``area`` input pixels."""
-        height, width = picture.shape[:2]
+    def __call__(self, image, area=STRIP_AREA):
+        """Yield an image, uint8 (h, w, 3), x4 from top to bottom, in strips of about ``area`` input pixels."""
+        height, width = image.shape[:2]
         rows = max(area // width, 1)
         buffers = self.empty_buffers(width)
         # The first rows leave the last layer when all that they depend on is there.
-        for start, stop in pairwise([0, *range(rows + self.reach, height, rows), height]):
+        for start, stop in pairwise([0, *range(rows + self.radius, height, rows), height]):
             last = tf.constant(stop == height)
-            band, buffers = self.graph(tf.constant(picture[None, start:stop]), last, buffers)
-            yield band[0].numpy()
+            strip, buffers = self.graph(tf.constant(image[None, start:stop]), last, buffers)
+            yield strip[0].numpy()
 
     def empty_buffers(self, width):
-        """What the layers keep above the picture: the zeros that they are padded with, and no rows that wait."""
+        """What the layers keep above the image: the zeros that they are padded with, and no rows that wait."""
         buffers = dict.fromkeys([*self.blocks, "skip"], (0, width, self.convolutions["trunk"][0].shape[-1]))
         for name, (kernel, _) in self.convolutions.items():
             buffers[name] = kernel.shape[0] // 2, width * (2 if name == "up2" else 1), kernel.shape[2]
@@ -58,23 +58,23 @@ class Bands:
         buffers["tail"] = size // 2, 2 * width, taps
         return {name: tf.zeros((1, *shape), self.dtype) for name, shape in buffers.items()}
 
-    def next_band(self, x, last, buffers):
-        """The rows that follow from another band of the picture, and the buffers for the next one."""
+    def next_strip(self, x, last, buffers):
+        """The rows that follow from another strip of the image, and the buffers for the next one."""
         kept = {}
         last = tf.cast(last, tf.int32)
 
-        def extend(x, name, reach):
-            """Put the kept rows before x and, below the picture's last band, the zeros of the padding."""
-            below = tf.zeros((1, last * reach, tf.shape(x)[2], x.shape[3]), x.dtype)
+        def extend(x, name, radius):
+            """Put the kept rows before x and, below the image's last strip, the zeros of the padding."""
+            below = tf.zeros((1, last * radius, tf.shape(x)[2], x.shape[3]), x.dtype)
             x = tf.concat([buffers[name], x, below], axis=1)
-            kept[name] = x[:, -2 * reach :]
+            kept[name] = x[:, -2 * radius :]
             return x
 
         def conv(x, name):
             kernel, bias = self.convolutions[name]
-            reach = kernel.shape[0] // 2
-            padding = [(0, 0), (0, 0), (reach, reach), (0, 0)]
-            return tf.nn.bias_add(tf.nn.conv2d(extend(x, name, reach), kernel, 1, padding), bias)
+            radius = kernel.shape[0] // 2
+            padding = [(0, 0), (0, 0), (radius, radius), (0, 0)]
+            return tf.nn.bias_add(tf.nn.conv2d(extend(x, name, radius), kernel, 1, padding), bias)
 
         def tail(x):
             size = self.tail_taps.shape[1]

@@ -1,169 +1,22 @@
-"""Animated GIFs, read as a viewer shows them and written so that what stands still stays still.
+"""Animated GIFs, written frame by frame so that a static pixel keeps its colour.
 
-Pillow codes and decodes the pixels and finds the palettes. The blocks around them are read and
-written here: Pillow ends quietly at a cut between two frames, lets one frame's disposal run on into
-frames that name none, and collects all frames in memory before it saves.
-
-Section numbers are those of the GIF89a specification, https://www.w3.org/Graphics/GIF/spec-gif89a.txt
+Pillow codes the pixels and finds the palettes; the blocks around them are written here, since Pillow collects all
+frames in memory before it saves. Section numbers are those of the GIF89a specification,
+https://www.w3.org/Graphics/GIF/spec-gif89a.txt
 """
 
-import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise, repeat
-from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from superres.files import replacing
+from superres.files import atomic_write
+from superres.gif_reader import CLEAR, KEEP
 
-KEEP, CLEAR, RESTORE = 1, 2, 3  # disposal methods (section 23); 0, unspecified, keeps as well
 TRANSPARENT = 255  # the colour index that save_gif draws nothing with
 LONGEST = 65535 * 10  # milliseconds: a delay is 16 bits of hundredths of a second
-
-
-class _Image(NamedTuple):
-    """An image of the file (section 20), the control that applies to it (23), where its pixels are (22)."""
-
-    box: tuple[int, int, int, int]  # left, top, width, height on the screen
-    palette: bytes
-    transparent: int | None
-    disposal: int
-    delay: int  # hundredths of a second
-    coding: tuple[int, bool]  # LZW minimum code size, interlaced
-    offset: int
-    length: int
-
-
-@dataclass(frozen=True)
-class Gif:
-    """A GIF file found whole by `open_gif`. Iterating decodes one frame at a time, as often as wanted.
-
-    A frame is the full screen, uint8: RGB (height, width, 3), or in a `transparent` file RGBA
-    (height, width, 4) with alpha 0 or 255.
-    """
-
-    path: str | os.PathLike
-    size: tuple[int, int]  # width, height
-    durations: tuple[int, ...]  # milliseconds, as stored: viewers show 0 for longer
-    loop: int | None  # as Pillow's: 0 forever, n as stored, None without a loop block
-    transparent: bool  # whether nothing shows at some pixel of some frame
-    _images: tuple[_Image, ...] = field(repr=False)
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        width, height = self.size
-        canvas = np.zeros((height, width, 4), np.uint8)
-        with open(self.path, "rb") as file:
-            for number, image in enumerate(self._images, start=1):
-                try:
-                    picture = _decode(file, image)
-                except ValueError as error:
-                    raise ValueError(f"{self.path}: frame {number} of the GIF is damaged: {error}") from error
-                left, top, width, height = image.box
-                area = canvas[top : top + height, left : left + width]
-                picture = picture[: area.shape[0], : area.shape[1]]  # an image may overhang the screen
-                before = area.copy()
-                np.copyto(area, picture, where=picture[..., 3:] > 0)
-                yield canvas.copy() if self.transparent else canvas[..., :3].copy()
-                if image.disposal == CLEAR:
-                    area[:] = 0  # to nothing, as browsers do, not to the specification's background colour
-                elif image.disposal == RESTORE:
-                    area[:] = before
-
-
-def open_gif(path) -> Gif:
-    """Check a GIF from its first byte to its trailer, decoding every frame once, and give access to it.
-
-    Raises FileNotFoundError; or ValueError, naming the file and the frame, if the file is no GIF,
-    has no frames, or is truncated or damaged.
-    """
-    with open(path, "rb") as file:
-        size, loop, images = _scan(file)
-    gif = Gif(path, size, tuple(10 * image.delay for image in images), loop, True, tuple(images))
-    holes = [not frame[..., 3].all() for frame in gif]  # a list, so that no frame goes unchecked
-    return replace(gif, transparent=any(holes))
-
-
-def read_gif(path) -> tuple[list[np.ndarray], list[int], int | None]:
-    """Every frame, every duration in milliseconds, and the loop count, as `Gif` has them."""
-    gif = open_gif(path)
-    return list(gif), list(gif.durations), gif.loop
-
-
-def _scan(file: BinaryIO) -> tuple[tuple[int, int], int | None, list[_Image]]:
-    """Walk the blocks (appendix B) to the trailer: screen size, loop count, images."""
-    signature = file.read(6)
-    if not signature:
-        raise ValueError(f"{file.name} is empty, expected a GIF")
-    if signature not in (b"GIF87a", b"GIF89a"):
-        raise ValueError(f"{file.name} is not a GIF: it starts with {signature!r}, expected b'GIF87a' or b'GIF89a'")
-    images, loop, control = [], None, (None, 0, 0)
-    try:
-        width, height, flags = struct.unpack("<HHB2x", _take(file, 7))
-        global_palette = _take_palette(file, flags)
-        while (introducer := _take(file, 1)) != b";":
-            if introducer == b"!":
-                label, data = _take(file, 1), _take_sub_blocks(file)
-                if label == b"\xf9" and len(data) == 6:
-                    flags, delay, index = struct.unpack("<xBHBx", data)
-                    control = index if flags & 1 else None, flags >> 2 & 7, delay
-                elif label == b"\xff" and data[1:14] in (b"NETSCAPE2.0\3\1", b"ANIMEXTS1.0\3\1"):
-                    (loop,) = struct.unpack_from("<H", data, 14)
-            elif introducer == b",":
-                *box, flags = struct.unpack("<4HB", _take(file, 9))
-                palette = _take_palette(file, flags) or global_palette
-                coding = _take(file, 1)[0], bool(flags & 64)
-                offset = file.tell()
-                images.append(_Image(tuple(box), palette, *control, coding, offset, len(_take_sub_blocks(file))))
-                control = None, 0, 0
-            else:
-                raise ValueError(
-                    f"{file.name}: frame {len(images) + 1} of the GIF is damaged: "
-                    f"no block starts with {introducer!r}, at byte {file.tell() - 1}"
-                )
-    except EOFError:
-        raise ValueError(
-            f"{file.name}: frame {len(images) + 1} of the GIF is truncated or missing: "
-            f"the file ends at byte {file.tell()}, before a GIF's trailer"
-        ) from None
-    if not images or not width or not height:
-        raise ValueError(f"{file.name} has no frames to show: it holds {len(images)} of {width}x{height} pixels")
-    return (width, height), loop, images
-
-
-def _take(file: BinaryIO, count: int) -> bytes:
-    data = file.read(count)
-    if len(data) < count:
-        raise EOFError
-    return data
-
-
-def _take_palette(file: BinaryIO, flags: int) -> bytes:
-    return _take(file, 3 * (2 << (flags & 7))) if flags & 128 else b""
-
-
-def _take_sub_blocks(file: BinaryIO) -> bytes:
-    """Sub-blocks (section 15) with their length bytes, up to the empty one and with it."""
-    data = bytearray()
-    while size := _take(file, 1)[0]:
-        data += bytes([size]) + _take(file, size)
-    return bytes(data) + b"\0"
-
-
-def _decode(file: BinaryIO, image: _Image) -> np.ndarray:
-    """The image alone: RGBA uint8 (height, width, 4), alpha 0 where it draws nothing."""
-    colours = np.frombuffer(image.palette, np.uint8).reshape(-1, 3)
-    table = np.zeros((256, 4), np.uint8)  # an index without a colour draws nothing
-    table[: len(colours)] = np.insert(colours, 3, 255, axis=1)
-    if image.transparent is not None:
-        table[image.transparent] = 0
-    file.seek(image.offset)
-    return table[Image.frombytes("L", image.box[2:], file.read(image.length), "gif", *image.coding)]
 
 
 def save_gif(path, frames: Iterable[np.ndarray], durations: int | Sequence[int], loop: int | None = 0) -> None:
@@ -190,7 +43,7 @@ def save_gif(path, frames: Iterable[np.ndarray], durations: int | Sequence[int],
         delays, count = _delays(repeat(durations)), None
     else:
         delays, count = _delays(each), len(each)
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         for block in _encode(_checked(frames, count), delays, loop):
             file.write(block)
 
