@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from superres.degrade import degrade
+from superres.degrade import degrade, downscale
 from superres.files import read_image
 from superres.network import SCALE
 
@@ -33,6 +33,20 @@ def read_hr(path):
     return hr[:height, :width]
 
 
+def find_originals(folder):
+    """Paths of the originals in a folder: every NAME_HR.png, or where there are none, every image."""
+    paths = find_images(folder)
+    return [path for path in paths if path.stem.endswith("_HR")] or paths
+
+
+def low_resolution(path, hr, degradation):
+    """The low-resolution input that a degradation makes of an image, RGB uint8 (h, w, 3)."""
+    published = path.with_name(path.name.replace("_HR", "_LRx4"))
+    if degradation == "clean" and published != path and published.exists():
+        return read_image(published)
+    return degrade(hr, degradation)
+
+
 class Patches:
     """Batches of aligned patches from folders of images; batch ``n`` depends on the arguments and on ``n`` alone.
 
@@ -46,13 +60,15 @@ class Patches:
     WINDOW = 64
     STRIDE = 2
 
-    def __init__(self, folders, batch=16, patch=24, seed=0, degradations=tuple(DEGRADATIONS)):
+    def __init__(self, folders, batch=16, patch=24, seed=0, degradations=tuple(DEGRADATIONS), targets=None):
         """``patch`` is the side of a low-resolution patch in pixels, ``degradations`` those to draw from.
+
+        targets: a ``training.teacher.Targets``; the clean input and the target then follow the original in each batch.
 
         FileNotFoundError for a folder without images, ValueError for an image smaller than a patch.
         """
         self.folders = [find_images(folder) for folder in folders]
-        self.batch, self.patch, self.seed = batch, patch, seed
+        self.batch, self.patch, self.seed, self.targets = batch, patch, seed, targets
         self.degradations, shares = list(degradations), np.array([DEGRADATIONS[name] for name in degradations])
         self.shares = shares / shares.sum()
         self.window = {}
@@ -65,34 +81,41 @@ class Patches:
                 )
 
     def __getitem__(self, n):
-        """Batch ``n``: (batch, patch, patch, 3) and (batch, 4 patch, 4 patch, 3), RGB in [0, 255], float32."""
+        """Batch ``n``: (batch, patch, patch, 3) and (batch, 4 patch, 4 patch, 3), RGB in [0, 255], float32.
+
+        With targets, then the clean input and the target, of these shapes.
+        """
         first = n // self.STRIDE
         rng = np.random.default_rng((self.seed, 0, n))
-        pairs = [self.cut(*self.entry(first + rng.integers(self.WINDOW)), rng) for _ in range(self.batch)]
-        self.window = {index: pair for index, pair in self.window.items() if index >= first}
-        return tuple(np.stack(side).astype(np.float32) for side in zip(*pairs, strict=True))
+        patches = [self.cut(self.entry(first + rng.integers(self.WINDOW)), rng) for _ in range(self.batch)]
+        self.window = {index: images for index, images in self.window.items() if index >= first}
+        return tuple(np.stack(side).astype(np.float32) for side in zip(*patches, strict=True))
 
     def entry(self, index):
-        """Entry ``index`` of the sequence of images: a whole LR-HR pair."""
+        """Entry ``index`` of the sequence of images: whole images, LR and HR, and those of the teacher."""
         if index not in self.window:
             rng = np.random.default_rng((self.seed, 1, index))
             paths = self.folders[rng.integers(len(self.folders))]
-            hr = read_hr(paths[rng.integers(len(paths))])
+            path = paths[rng.integers(len(paths))]
+            hr = read_hr(path)
             degradation = rng.choice(self.degradations, p=self.shares)
-            self.window[index] = degrade(hr, degradation, rng), hr
+            taught = (downscale(hr), self.targets[path]) if self.targets else ()
+            self.window[index] = degrade(hr, degradation, rng), hr, *taught
         return self.window[index]
 
-    def cut(self, lr, hr, rng):
-        """A random patch of a pair, in one of its eight orientations."""
-        y, x = (rng.integers(size - self.patch + 1) for size in lr.shape[:2])
+    def cut(self, images, rng):
+        """The same random patch of aligned images, the first of low resolution, in one of its eight orientations."""
+        height, width = images[0].shape[:2]
+        y, x = (rng.integers(size - self.patch + 1) for size in (height, width))
         turns, mirror = rng.integers(4), rng.integers(2)
 
-        def orient(image, scale):
+        def orient(image):
+            scale = len(image) // height
             side = scale * self.patch
             patch = image[scale * y : scale * y + side, scale * x : scale * x + side]
             return np.rot90(patch[:, ::-1] if mirror else patch, turns)
 
-        return orient(lr, 1), orient(hr, SCALE)
+        return [orient(image) for image in images]
 
     def stream(self, start=0):
         """Batches from number ``start`` on, for ever; the next one is made in a thread while the last one is used."""

@@ -18,28 +18,12 @@ import numpy as np
 from tqdm import tqdm
 
 from srgan import method_function
-from superres.degrade import degrade
-from superres.files import read_image
 from superres.measures import checkerboard_strength, psnr_ssim
 from superres.network import SCALE
 from training import speed
-from training.data import DEGRADATIONS, find_images, read_hr
+from training.data import DEGRADATIONS, find_originals, low_resolution, read_hr
 
 METHODS = {"bicubic": "Bicubic", "srcnn": "SRCNN", "srresnet": "SRResNet", "srgan": "SRGAN"}
-
-
-def find_originals(folder):
-    """Paths of the originals in a folder: every NAME_HR.png, or where there are none, every image."""
-    paths = find_images(folder)
-    return [path for path in paths if path.stem.endswith("_HR")] or paths
-
-
-def low_resolution(path, hr, degradation):
-    """The low-resolution input that a degradation makes of an image, RGB uint8 (h, w, 3)."""
-    published = path.with_name(path.name.replace("_HR", "_LRx4"))
-    if degradation == "clean" and published != path and published.exists():
-        return read_image(published)
-    return degrade(hr, degradation)
 
 
 def evaluate(paths, methods, degradations):

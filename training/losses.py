@@ -10,6 +10,9 @@ from keras import layers, ops
 
 from superres.network import SCALE
 
+# The perceptual loss is the sum of its terms, weighted so. See ``training.adversarial.SRGAN``.
+WEIGHTS = {"content": 1.0, "adversarial": 0.01, "pixel": 10.0, "checkerboard": 5.0, "hint": 0.0}
+
 # VGG19's layers whose features are compared; `block3_conv1` and `convNM` belong to truncated and distilled networks.
 CONTENT_LAYERS = {
     "block1_conv2", "block2_conv2", "block3_conv1", "block4_conv4", "block5_conv4", "conv41", "conv44", "conv51",
@@ -69,6 +72,21 @@ def checkerboard_loss(hr, sr):
     return ops.mean(ops.square(profile(hr) - profile(sr)))
 
 
+def hint_loss(taught, features):
+    """The share of a teacher's features that a student's do not explain (FitNets, eq. 3): 1 for nothing, 0 for all.
+
+    Both are lists of features (batch, h, w, c), the student's already projected. Each channel's mean squared error is
+    divided by the teacher's variance, so that no channel's and no layer's scale needs a weight.
+    """
+
+    def unexplained(truth, guess):
+        truth, guess = ops.cast(truth, "float32"), ops.cast(guess, "float32")
+        error = ops.mean(ops.square(truth - guess), axis=(0, 1, 2))
+        return ops.mean(error / (ops.var(truth, axis=(0, 1, 2)) + keras.config.epsilon()))
+
+    return sum(unexplained(*pair) for pair in zip(taught, features, strict=True)) / len(taught)
+
+
 def adversarial_loss(real, fake):
     """What the generator minimises: relativistic average GAN on logits (ESRGAN, eq. 2)."""
     return relativistic_loss(fake, real)
@@ -82,34 +100,6 @@ def discriminator_loss(real, fake):
 def relativistic_loss(better, worse):
     """Cross-entropy of 'each logit of ``better`` is above the mean of ``worse``, and the reverse'; 2 ln 2 at par."""
     return ops.mean(ops.softplus(ops.mean(worse) - better)) + ops.mean(ops.softplus(worse - ops.mean(better)))
-
-
-def discriminator(channels=32):
-    """U-Net discriminator with spectral normalisation (Real-ESRGAN, section 3.3): a logit for every pixel.
-
-    Average pooling in place of strided convolutions, whose uneven overlap the generator would answer with a dot grid.
-    Beside the image it is shown the image's fine detail, amplified: the two kinds differ in little else, and
-    without it the first hundreds of steps teach it nothing. Height and width must be multiples of 8.
-    """
-
-    def conv(x, filters):
-        x = layers.SpectralNormalization(layers.Conv2D(filters, 3, padding="same"))(x)
-        return layers.LeakyReLU(0.2)(x)
-
-    inputs = keras.Input((None, None, 3))
-    image = layers.Rescaling(1 / 127.5, -1)(inputs)
-    detail = layers.Subtract()([image, layers.AveragePooling2D(3, strides=1, padding="same")(image)])
-    x = layers.Concatenate()([image, layers.Rescaling(8)(detail)])
-    x = layers.LeakyReLU(0.2)(layers.Conv2D(channels, 3, padding="same")(x))
-    skips = []
-    for factor in (2, 4, 8):
-        skips.append(x)
-        x = conv(layers.AveragePooling2D(2)(x), factor * channels)
-    for skip in reversed(skips):
-        x = layers.UpSampling2D(2, interpolation="bilinear")(conv(x, skip.shape[-1]))
-        x = layers.Add()([x, skip])
-    x = conv(x, channels)
-    return keras.Model(inputs, layers.Conv2D(1, 3, padding="same", dtype="float32")(x), name="discriminator")
 
 
 def feature_network(files=None):

@@ -1,0 +1,168 @@
+"""The SRGAN's training step: generator and discriminator from one forward pass, with a teacher's features if wanted."""
+
+import contextlib
+
+import keras
+from keras import layers, ops
+
+from superres.network import SCALE
+from training.initialise import with_fast_tail
+from training.losses import (
+    adversarial_loss,
+    checkerboard_loss,
+    content_loss,
+    discriminator_loss,
+    hint_loss,
+    l1_loss,
+)
+
+# The generator's layers whose features are compared with the teacher's.
+HINTS = ("block03", "block07", "block11", "skip")
+
+
+def discriminator(channels=32):
+    """U-Net discriminator with spectral normalisation (Real-ESRGAN, section 3.3): a logit for every pixel.
+
+    Average pooling in place of strided convolutions, whose uneven overlap the generator would answer with a dot grid.
+    Beside the image it is shown the image's fine detail, amplified: real and fake differ in little else, and without
+    it the first hundreds of steps teach it nothing. Height and width must be multiples of 8.
+    """
+
+    def conv(x, filters):
+        x = layers.SpectralNormalization(layers.Conv2D(filters, 3, padding="same"))(x)
+        return layers.LeakyReLU(0.2)(x)
+
+    inputs = keras.Input((None, None, 3))
+    image = layers.Rescaling(1 / 127.5, -1)(inputs)
+    detail = layers.Subtract()([image, layers.AveragePooling2D(3, strides=1, padding="same")(image)])
+    x = layers.Concatenate()([image, layers.Rescaling(8)(detail)])
+    x = layers.LeakyReLU(0.2)(layers.Conv2D(channels, 3, padding="same")(x))
+    skips = []
+    for factor in (2, 4, 8):
+        skips.append(x)
+        x = conv(layers.AveragePooling2D(2)(x), factor * channels)
+    for skip in reversed(skips):
+        x = layers.UpSampling2D(2, interpolation="bilinear")(conv(x, skip.shape[-1]))
+        x = layers.Add()([x, skip])
+    x = conv(x, channels)
+    return keras.Model(inputs, layers.Conv2D(1, 3, padding="same", dtype="float32")(x), name="discriminator")
+
+
+def with_hints(model):
+    """The same network, weights shared, with the features of ``HINTS`` beside its output."""
+    return keras.Model(model.input, [model.output, *(model.get_layer(name).output for name in HINTS)])
+
+
+class RandomCrop(layers.Layer):
+    """A random window of ``size`` pixels, the same for the whole batch."""
+
+    def __init__(self, size):
+        super().__init__(dtype="float32")
+        self.size = size
+        self.seed = keras.random.SeedGenerator()
+
+    def call(self, x):
+        batch, height, _, channels = ops.shape(x)
+        corner = keras.random.randint((2,), 0, height - self.size + 1, seed=self.seed)
+        return ops.slice(x, (0, corner[0], corner[1], 0), (batch, self.size, self.size, channels))
+
+
+class SRGAN(keras.Model):
+    """A generator that learns from the perceptual loss and, where ``weights`` say so, a discriminator and a teacher.
+
+    Terms of the loss: content and pixel compare with the target, which is the original or what a teacher makes of it;
+    adversarial with the original; checkerboard with the original; hint compares features with the teacher's on the
+    clean input (FitNets, Romero et al. 2015). A term of weight 0 is not computed.
+
+    network: the generator.  features: the content loss's network.  patch: side of an LR patch.
+    weights: {term: weight}, see ``training.losses.WEIGHTS``.  teacher: a generator, for the hint term.
+    """
+
+    def __init__(self, network, features, patch, weights, discriminator=None, teacher=None):
+        super().__init__(name="srgan")
+        self.network, self.features, self.loss_weights = network, features, weights
+        self.discriminator = discriminator if weights["adversarial"] else None
+        self.teacher = with_hints(teacher) if weights["hint"] else None
+        fast = with_fast_tail(network)
+        self.student = with_hints(fast) if self.teacher else fast
+        self.projections = (
+            [layers.Conv2D(output.shape[-1], 1) for output in self.teacher.outputs[1:]] if self.teacher else []
+        )
+        for projection, output in zip(self.projections, self.student.outputs[1:], strict=True):
+            projection.build(output.shape)
+        # The content loss costs more than the generator, so it sees a quarter of the patch. The window must not start
+        # at a low-resolution pixel: VGG19's pooling would always meet the sub-pixels in one phase and imprint it.
+        self.crop = RandomCrop(SCALE * patch // 2 // 8 * 8)
+
+    def compile(self, optimizer, auxiliary_optimizer):
+        super().compile(optimizer)
+        self.auxiliary_optimizer = auxiliary_optimizer
+        optimizer.build(self.network.trainable_variables)
+        auxiliary_optimizer.build(self.auxiliary_variables)
+
+    @property
+    def auxiliary_variables(self):
+        """The weights that train beside the generator's."""
+        projections = [variable for layer in self.projections for variable in layer.trainable_variables]
+        return [*(self.discriminator.trainable_variables if self.discriminator else []), *projections]
+
+    @property
+    def state(self):
+        """The variables that a run is continued from, less those of the generator's optimizer."""
+        discriminator = self.discriminator.weights if self.discriminator else []
+        projections = [variable for layer in self.projections for variable in layer.weights]
+        auxiliary = [*discriminator, *projections, *self.auxiliary_optimizer.variables]
+        return [*self.network.weights, *auxiliary, self.crop.seed.state]
+
+    def call(self, lr, training=None):
+        return self.network(lr, training=training)
+
+    def train_step(self, data):
+        (lr, clean), (hr, target), _ = keras.utils.unpack_x_y_sample_weight(data)
+        weights = self.loss_weights
+        terms = {}
+        with gradient_tape() as tape:
+            sr, *hints = self.student(lr, training=True) if self.teacher else [self.student(lr, training=True)]
+            crops = ops.split(self.crop(ops.concatenate([hr, target, sr])), 3)
+            terms["content"] = content_loss(self.features(crops[1]), self.features(crops[2]))
+            terms["pixel"] = l1_loss(target, sr)
+            terms["checkerboard"] = checkerboard_loss(hr, sr)
+            if self.discriminator:
+                logits = self.discriminator(ops.concatenate([crops[0], crops[2]]), training=True)
+                real, fake = ops.split(logits, 2)
+                terms["adversarial"] = adversarial_loss(real, fake)
+                terms["discriminator"] = discriminator_loss(real, fake)
+            if self.teacher:
+                _, *taught = self.teacher(clean, training=False)
+                projected = [projection(hint) for projection, hint in zip(self.projections, hints, strict=True)]
+                terms["hint"] = hint_loss(taught, projected)
+            terms["loss"] = sum(weights[name] * term for name, term in terms.items() if name in weights)
+        network = self.network.trainable_variables
+        projections = [variable for layer in self.projections for variable in layer.trainable_variables]
+        gradients = tape.gradient(terms["loss"], [*network, *projections])
+        auxiliary = gradients[len(network) :]
+        if self.discriminator:
+            auxiliary = [*tape.gradient(terms["discriminator"], self.discriminator.trainable_variables), *auxiliary]
+        self.optimizer.apply(gradients[: len(network)], network)
+        if auxiliary:
+            self.auxiliary_optimizer.apply(auxiliary, self.auxiliary_variables)
+        return terms
+
+
+def gradient_tape():
+    """A context whose ``gradient(loss, variables)`` differentiates what was computed in it, more than once."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.GradientTape(persistent=True)
+    if keras.backend.backend() == "torch":
+        return contextlib.nullcontext(TorchTape)
+    raise NotImplementedError(f"the SRGAN trains on tensorflow and torch, not on {keras.backend.backend()}")
+
+
+class TorchTape:
+    @staticmethod
+    def gradient(loss, variables):
+        import torch
+
+        return torch.autograd.grad(loss, [variable.value for variable in variables], retain_graph=True)

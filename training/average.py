@@ -1,0 +1,48 @@
+"""Average the weights of networks of one topology (model soup, Wortsman et al. 2022).
+
+    python -m training.average OUT.keras A.keras B.keras --weights 0.7 0.3
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from superres.network import generator
+from superres.weights import load_generator
+from training.initialise import start_from
+from training.train import write_atomically
+
+
+def average(sources, weights):
+    """A ``generator`` with the weighted mean of the weights that ``load_generator`` finds at ``sources``.
+
+    Raises its errors, and ValueError for another topology or weights that do not add up to 1.
+    """
+    if len(sources) != len(weights) or abs(sum(weights) - 1) > 1e-6:
+        raise ValueError(f"expected {len(sources)} weights that add up to 1, got {', '.join(map(str, weights))}")
+    result = generator()
+    for source in sources:
+        start_from(source, result)
+    arrays = zip(*(load_generator(source).get_weights() for source in sources), strict=True)
+    result.set_weights([np.tensordot(weights, np.stack(each), 1) for each in arrays])
+    return result
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m training.average", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, metavar="OUT.keras")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="whatever srgan.load_generator takes")
+    parser.add_argument("--weights", nargs="+", type=float, metavar="W", help="default: equal ones")
+    args = parser.parse_args(arguments)
+    try:
+        model = average(args.sources, args.weights or [1 / len(args.sources)] * len(args.sources))
+        write_atomically(args.out, model.save)
+    except (OSError, ValueError) as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Where training starts from: a bilinear upscaler or given weights, in a graph that trains faster."""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from superres.network import DepthToSpace, subpixel_convolution
+from superres.weights import load_generator
+
+SMALL = 0.01  # of the usual initial weights, where they would disturb the image that a network starts from
+
+
+def start_as_upscaler(model):
+    """Set a fresh generator to bilinear interpolation, or an SRCNN to identity, so that it need not learn to copy.
+
+    The first three channels carry RGB from layer to layer; each sub-pixel step copies them to its four sub-pixels and
+    the tail smooths the copies, which together is exactly bilinear interpolation. What else goes into these channels
+    starts small; all other kernels start as in He et al. 2015.
+    """
+    hat = np.array([1, 2, 2, 2, 1]) / 8
+    for layer in model.layers:
+        if not isinstance(layer, layers.Conv2D):
+            continue
+        kernel = np.array(keras.initializers.HeNormal()(layer.kernel.shape))
+        if layer.name in ("up1", "up2"):
+            carry_rgb(kernel, copies=4)
+        elif layer.name == "tail":
+            carry_rgb(kernel, stencil=np.outer(hat, hat))
+        elif layer.name == "trunk":
+            kernel *= SMALL
+        elif layer.name.endswith("_conv2"):
+            kernel *= 0.1
+        elif not layer.name.endswith("_conv1"):
+            carry_rgb(kernel)
+        layer.kernel.assign(kernel)
+
+
+def carry_rgb(kernel, stencil=((1,),), copies=1):
+    """Let the first three filters, in each of ``copies`` equal groups, pass the first three channels on (in place)."""
+    radius = len(stencil) // 2
+    middle = kernel.shape[0] // 2
+    window = slice(middle - radius, middle + radius + 1)
+    for first in range(0, kernel.shape[-1], kernel.shape[-1] // copies):
+        for channel in range(3):
+            kernel[..., first + channel] *= SMALL
+            kernel[window, window, channel, first + channel] += stencil
+
+
+def start_from(source, network):
+    """Copy the weights that ``load_generator`` finds; its errors, and ValueError for another network."""
+    weights = load_generator(source).get_weights()
+    if [array.shape for array in weights] != [tuple(variable.shape) for variable in network.weights]:
+        raise ValueError(f"{source} holds another network than {network.name}")
+    network.set_weights(weights)
+
+
+class FastTail(layers.Layer):
+    """The generator's last PReLU and tail, moved before the last sub-pixel step: a CPU trains them faster.
+
+    The tail becomes a 5x5 convolution before the sub-pixel step (see ``subpixel_convolution``). It has no weights of
+    its own.
+    """
+
+    def __init__(self, prelu, tail):
+        super().__init__(dtype=tail.dtype_policy)
+        self.prelu, self.tail = prelu, tail
+        # Which of the tail's weights each weight of the moved kernel is, counted from 1; 0 where it is none.
+        shape = tail.kernel.shape
+        self.source, _ = subpixel_convolution(np.arange(1, 1 + np.prod(shape)).reshape(shape), np.zeros(shape[-1]))
+
+    def call(self, x):
+        x = ops.relu(x) - ops.tile(self.prelu.alpha, (1, 1, 4)) * ops.relu(-x)
+        weights = ops.reshape(self.tail.kernel, (-1,))
+        kernel = ops.take(ops.concatenate([ops.zeros(1, weights.dtype), weights]), self.source)
+        return ops.conv(x, kernel, padding="same") + ops.tile(self.tail.bias, 4)
+
+
+def with_fast_tail(model):
+    """The same generator, weights shared, as a graph that trains faster."""
+    x = FastTail(model.get_layer("up2_prelu"), model.get_layer("tail"))(model.get_layer("up2").output)
+    return keras.Model(model.input, model.get_layer("to_0_255")(DepthToSpace()(x)), name=model.name)

@@ -1,0 +1,132 @@
+"""Targets that a stronger generator teaches: fine detail as the teacher draws it, everything else as SRResNet does.
+
+    python -m training.teacher --data PHOTOS --teacher gan_generator.h5 --out TARGETS
+    python -m training.train srgan --data PHOTOS --targets TARGETS ...
+
+The teacher sees the clean low-resolution image, the student later a degraded one (learning with privileged
+information, Vapnik and Vashist 2009; distillation, Hinton et al. 2015). The target of an image is R + w H(T - R), R
+SRResNet's result, T the teacher's and H what a Gaussian blur takes away. Targets are computed once, for whole images,
+into a folder of PNG files, each named after the SHA-256 of its image. An interrupted run is taken up again.
+"""
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from superres.degrade import degrade
+from superres.files import read_image, save_image
+from superres.hardware import has_native_bfloat16
+from superres.inference import upscale
+from superres.network import SCALE
+from superres.weights import load_generator
+from training.data import find_images, read_hr
+
+MANIFEST = "manifest.json"
+
+
+class Targets:
+    """A folder of targets, checked against the images they are for: ``targets[path]`` is RGB uint8 (4h, 4w, 3).
+
+    Raises FileNotFoundError for a folder without targets or an image without one, ValueError for targets made by
+    another teacher or of another size.
+    """
+
+    def __init__(self, folder, paths, teacher=None):
+        self.folder = Path(folder)
+        manifest = read_manifest(self.folder)
+        if teacher is not None and fingerprint(load_generator(teacher)) != manifest["teacher"]:
+            raise ValueError(f"{folder}: these targets were made by another teacher than {teacher}")
+        self.files = {path: target_file(self.folder, path) for path in paths}
+        for path, file in self.files.items():
+            if not file.is_file():
+                raise FileNotFoundError(f"{folder}: no target for {path}; run python -m training.teacher on it")
+            with Image.open(file) as target, Image.open(path) as image:
+                if target.size != tuple(side // SCALE * SCALE for side in image.size):
+                    raise ValueError(f"{file}: the target is {target.size}, but its image {path} is {image.size}")
+
+    def __getitem__(self, path):
+        return read_image(self.files[path])
+
+
+def target_file(folder, path):
+    return folder / f"{hashlib.sha256(Path(path).read_bytes()).hexdigest()[:32]}.png"
+
+
+def read_manifest(folder):
+    try:
+        return json.loads((folder / MANIFEST).read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"{folder}: no folder of targets; make one with python -m training.teacher") from None
+    except ValueError as error:
+        raise ValueError(f"{folder / MANIFEST}: not a list of targets: {error}") from error
+
+
+def fingerprint(model):
+    """SHA-256 of a model's weights."""
+    digest = hashlib.sha256()
+    for array in model.get_weights():
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def load_teacher(source):
+    """A generator x4 from whatever ``load_generator`` takes; its errors, and ValueError for another scale."""
+    model = load_generator(source)
+    scale = model(np.zeros((1, 8, 8, 3), "float32")).shape[1] / 8
+    if scale != SCALE:
+        raise ValueError(f"{source}: the teacher scales by {scale:g}, expected a generator that scales by {SCALE}")
+    return model
+
+
+def target(base, teacher, weight, sigma):
+    """``base`` + ``weight`` x the frequencies of ``teacher`` - ``base`` above a Gaussian's of ``sigma`` pixels.
+
+    Images RGB uint8 (h, w, 3), rounded and clipped.
+    """
+    difference = teacher.astype(np.float32) - base
+    high = difference - cv2.GaussianBlur(difference, (0, 0), sigma)
+    return np.clip(np.rint(base + weight * high), 0, 255).astype(np.uint8)
+
+
+def make_targets(paths, folder, teacher, weight, sigma):
+    """Write the targets of the images that have none yet. ValueError where the folder's others were made otherwise."""
+    base, dtype = load_generator("srresnet"), "bfloat16" if has_native_bfloat16() else "float32"
+    manifest = {"teacher": fingerprint(teacher), "base": fingerprint(base), "weight": weight, "sigma": sigma}
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / MANIFEST).exists():
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2))
+    elif differing := [key for key, value in read_manifest(folder).items() if manifest.get(key) != value]:
+        raise ValueError(f"{folder}: holds targets of another {' and '.join(differing)}; give another folder")
+    for path in tqdm(paths, unit="image"):
+        file = target_file(folder, path)
+        if not file.exists():
+            lr = degrade(read_hr(path), "clean")
+            save_image(file, target(upscale(lr, base, dtype), upscale(lr, teacher, dtype), weight, sigma))
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m training.teacher", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--data", nargs="+", required=True, metavar="DIR", help="folders of photographs")
+    add("--teacher", required=True, metavar="FILE", help="a generator x4, whatever srgan.load_generator takes")
+    add("--out", type=Path, required=True, metavar="TARGETS", help="folder for the targets")
+    add("--weight", type=float, default=0.7, help="of the teacher's detail (default %(default)s)")
+    add("--sigma", type=float, default=3, help="of the Gaussian, pixels (default %(default)s)")
+    args = parser.parse_args(arguments)
+    try:
+        paths = [path for folder in args.data for path in find_images(folder)]
+        make_targets(paths, args.out, load_teacher(args.teacher), args.weight, args.sigma)
+    except (OSError, ValueError) as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+
+
+if __name__ == "__main__":
+    main()
