@@ -121,12 +121,6 @@ def cover(mask, margin):
     rows, columns = (range(0, length, BLOCK) for length in mask.shape)
     blocks = np.logical_or.reduceat(np.logical_or.reduceat(mask, rows, axis=0), columns, axis=1)
 
-    def shrunk(top, bottom, left, right):
-        """The smallest rectangle of blocks around what is true in one."""
-        part = blocks[top:bottom, left:right]
-        rows, columns = np.flatnonzero(part.any(1)), np.flatnonzero(part.any(0))
-        return top + rows[0], top + rows[-1] + 1, left + columns[0], left + columns[-1] + 1
-
     def pixels(top, bottom, left, right):
         return top * BLOCK, min(bottom * BLOCK, height), left * BLOCK, min(right * BLOCK, width)
 
@@ -139,10 +133,16 @@ def cover(mask, margin):
         top, bottom, left, right = box
         pairs = [((top, y, left, right), (y, bottom, left, right)) for y in range(top + 1, bottom)]
         pairs += [((top, bottom, left, x), (top, bottom, x, right)) for x in range(left + 1, right)]
-        pairs = [[shrunk(*half) for half in pair] for pair in pairs]
+        pairs = [[shrunk(blocks, *half) for half in pair] for pair in pairs]
         best = min(pairs, key=lambda pair: sum(map(cost, pair)), default=None)
         if best is None or sum(map(cost, best)) >= cost(box):
-            return [pixels(*box)]
+            return [shrunk(mask, *pixels(*box))]
         return [*cut(best[0]), *cut(best[1])]
 
-    return cut(shrunk(0, blocks.shape[0], 0, blocks.shape[1])) if blocks.any() else []
+    return cut(shrunk(blocks, 0, blocks.shape[0], 0, blocks.shape[1])) if blocks.any() else []
+
+
+def shrunk(mask, top, bottom, left, right):
+    """The smallest rectangle around what is true within one of a mask (h, w)."""
+    rows, columns = (np.flatnonzero(mask[top:bottom, left:right].any(axis)) for axis in (1, 0))
+    return top + rows[0], top + rows[-1] + 1, left + columns[0], left + columns[-1] + 1

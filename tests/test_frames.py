@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from srgan import apply_srgan, bicubic_upscale
 from superres.figures import side_by_side
-from superres.frames import AVERAGED, BLOCK, CONTEXT, STATIC_RADIUS, cover, upscale_frames
+from superres.frames import AVERAGED, CONTEXT, STATIC_RADIUS, cover, upscale_frames
 from superres.gif_reader import open_gif
 from superres.gif_writer import save_gif
 from superres.inference import upscale
@@ -48,8 +48,8 @@ def test_what_moves_is_as_in_the_whole_frame_and_costs_its_area(rng, function):
             moving = np.s_[4 * y : 4 * (y + 8), 4 * x : 4 * (x + 8)]
             assert difference(result[moving], own[moving])[0] <= 1
     assert len(areas) == 1 + 2 * (len(frames) - 1), "expected two regions in every frame but the first"
-    # A square that moves by one pixel, to either side the static radius, the context and up to a block.
-    assert max(areas[1:]) <= (9 + 2 * (STATIC_RADIUS + 12 + BLOCK)) ** 2
+    # A square that moves by one pixel, to either side the static radius and the context.
+    assert max(areas[1:]) <= (9 + 2 * (STATIC_RADIUS + 12)) ** 2
 
 
 def test_static_background_stays_static(rng):
