@@ -21,9 +21,10 @@ import cv2
 from tqdm import tqdm
 
 from superres.files import check_folder, image_format, read_image, save_image
+from superres.frames import upscale_frames
 from superres.gif_reader import open_gif, read_gif
 from superres.gif_writer import save_gif
-from superres.inference import check, upscale, upscale_frames
+from superres.inference import check, upscale
 from superres.network import SCALE
 from superres.weights import load_generator
 

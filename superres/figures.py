@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import HTML, Markdown
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from PIL import Image, ImageDraw, ImageFont
 from scipy.stats import spearmanr
 
 from superres.gif_reader import open_gif
@@ -275,3 +276,20 @@ def show_gif(path, width):
     """A GIF that plays in JupyterLab and in the HTML of nbconvert, which drops IPython's own ``image/gif`` output."""
     data = base64.b64encode(Path(path).read_bytes()).decode()
     return HTML(f'<img src="data:image/gif;base64,{data}" width="{width}" alt="{html.escape(Path(path).name)}">')
+
+
+def side_by_side(clips, gap=8):
+    """Yield the frames of clips next to each other and in step, each clip under its name: RGB uint8, for ``save_gif``.
+
+    clips: {name: RGB uint8 frames (h, w, 3)}, from left to right, equally many of each. All are shown as large as the
+    largest, the smaller ones by repeating pixels, which takes whole factors.
+    """
+    for frames in zip(*clips.values(), strict=True):
+        height, width = max(frame.shape[:2] for frame in frames)
+        label = height // 8
+        sheet = Image.new("RGB", (len(frames) * (width + gap) - gap, label + height), "white")
+        draw = ImageDraw.Draw(sheet)
+        for left, name, frame in zip(range(0, sheet.width, width + gap), clips, frames, strict=True):
+            draw.text((left + width // 2, label // 2), name, "black", ImageFont.load_default(0.65 * label), "mm")
+            sheet.paste(Image.fromarray(frame).resize((width, height), Image.Resampling.NEAREST), (left, label))
+        yield np.asarray(sheet)

@@ -18,9 +18,6 @@ COLUMNS = 1024
 SRCNN_RADIUS = 4 + 2 + 2
 SRCNN_TILE = 512
 
-# Nearly all that a change does to the output lies within so many low-resolution pixels of it.
-STATIC_RADIUS = 2
-
 
 class Upscaler:
     """A generator made ready to run: fused, traced once for all sizes, in memory that does not grow with the image.
@@ -119,35 +116,6 @@ def upscale(image, model, dtype="float32", progress=False):
         return run(image)
     alpha = cv2.resize(image[..., 3], None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
     return np.dstack([run(cover_hidden(image)), alpha])
-
-
-def upscale_frames(frames, upscale_image):
-    """Yield the frames of a clip x4, each through ``upscale_image`` (image to image); static pixels stay static.
-
-    frames: uint8 images of one shape, a list or a ``Gif``: they are gone through twice.
-
-    The network looks 40 pixels far, so that motion would make a static background shimmer by a grey level or two. Hence
-    a pixel that is the same in all frames keeps its first enlargement, and any other its last one, unless something
-    has changed within ``STATIC_RADIUS`` low-resolution pixels of it.
-    """
-    first = next(iter(frames))
-    static = functools.reduce(np.logical_and, (same(frame, first) for frame in frames))
-    neighbourhood = np.ones((2 * STATIC_RADIUS + 1, 2 * STATIC_RADIUS + 1), np.uint8)
-    before = result = None
-    for frame in frames:
-        if before is None:
-            result = upscale_image(frame)
-        elif not (unchanged := same(frame, before)).all():
-            near = cv2.dilate((~unchanged).astype(np.uint8), neighbourhood) > 0
-            renewed = (near & ~static).repeat(SCALE, axis=0).repeat(SCALE, axis=1)
-            result = np.where(renewed[..., None], upscale_image(frame), result)
-        yield result
-        before = frame
-
-
-def same(image, other):
-    """Where two images (h, w, c) have the same colour: bool (h, w)."""
-    return (image == other).all(-1)
 
 
 def check(image):

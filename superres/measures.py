@@ -1,5 +1,7 @@
 """What can be measured of an image: its nearness to an original, and what it is like by itself."""
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 from skimage.feature import structure_tensor
@@ -94,3 +96,17 @@ def radial_spectrum(image, bins=48):
     total, _ = np.histogram(frequency, edges, weights=power)
     count, _ = np.histogram(frequency, edges)
     return (edges[1:] + edges[:-1]) / 2, total / count
+
+
+def flicker(frames, originals, step=2):
+    """How much static pixels change: mean frame-to-frame difference of Y, in grey levels.
+
+    frames, originals: RGB uint8 (h, w, 3) of one clip, frame by frame. Static is where Y of the originals changes by at
+    most ``step``; the originals' own flicker is ``flicker(originals, originals)``. 0 where nothing is static.
+    """
+    changes, count = 0.0, 0
+    for (frame, original), (following, original_following) in pairwise(zip(frames, originals, strict=True)):
+        static = np.abs(luma(original_following) - luma(original)) <= step
+        changes += np.abs(luma(following) - luma(frame))[static].sum()
+        count += static.sum()
+    return changes / max(count, 1)

@@ -10,8 +10,7 @@ from conftest import difference, plain, randomise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from superres import inference
-from superres.inference import SRCNNUpscaler, Upscaler, cover_hidden, ready, spans, tiled, upscale, upscale_frames
+from superres.inference import SRCNNUpscaler, Upscaler, cover_hidden, ready, spans, tiled, upscale
 from superres.network import SCALE, generator, srcnn
 
 BLOCKS = 16
@@ -125,30 +124,6 @@ def test_a_model_is_made_ready_once_and_let_go():
     del model
     gc.collect()
     assert gone() is None
-
-
-def test_still_background_stays_still(rng):
-    """A dot crosses a noisy background: what it never touches does not move, what it does is upscaled anew."""
-    background = rng.integers(0, 256, (12, 30, 3), np.uint8)
-    frames = [background.copy() for _ in range(4)]
-    for i, frame in enumerate(frames):
-        frame[6, 4 + i] = 255 - frame[6, 4 + i]
-    own = [upscale(frame, SMALL) for frame in frames]
-    result = list(upscale_frames(frames, lambda frame: upscale(frame, SMALL)))
-    static = np.ones(own[0].shape[:2], bool)
-    static[4 * 6 : 4 * 7, 4 * 4 : 4 * 8] = False
-    assert any((a[static] != b[static]).any() for a, b in zip(own[:-1], own[1:], strict=True)), "nothing to hold static"
-    for i, frame in enumerate(result):
-        np.testing.assert_array_equal(frame[static], own[0][static])
-        near = np.s_[4 * 6 : 4 * 7, 4 * max(4 + i - inference.STATIC_RADIUS, 4) : 4 * (5 + i)]
-        np.testing.assert_array_equal(frame[near], own[i][near])
-
-
-def test_frames_that_repeat_are_upscaled_once(rng):
-    frame = rng.integers(0, 256, (5, 5, 4), np.uint8)
-    calls = []
-    result = list(upscale_frames([frame, frame.copy(), frame.copy()], lambda f: calls.append(1) or upscale(f, SMALL)))
-    assert len(result) == 3 and len(calls) == 1
 
 
 def test_an_unknown_dtype_is_refused(rng):
