@@ -38,9 +38,9 @@ def apply_srgan(image, generator=None, *, dtype="float32", progress=False):
     """Enlarge an image four times with SRGAN's generator (Ledig et al. 2017).
 
     image: uint8 in [0, 255], RGB (h, w, 3); grey (h, w) and RGBA (h, w, 4) work as well.
-    generator: what ``load_generator`` takes, None for the bundled SRGAN, or a Keras model, RGB in [0, 255] of any size to
-    the same x4 (or x1, as an SRCNN: it is given the image upscaled by bicubic interpolation). The project's topology
-    runs in strips without seams, whatever its layers are called; any other in tiles that overlap by 32 pixels.
+    generator: what ``load_generator`` takes, None for the bundled SRGAN, or a Keras model from RGB in [0, 255] of any
+    size to the same x4 (or x1, as an SRCNN: it is given the image upscaled by bicubic interpolation). The project's
+    topology runs in strips without seams, whatever its layers are called; any other in tiles that overlap by 32 pixels.
     dtype: "float32", or "bfloat16", which is faster on processors with AMX and differs by about a grey level; SRCNN
     runs in float32 either way.
     progress: show a progress bar.
@@ -150,10 +150,9 @@ def default_target(source, method):
 def check_upscaled(source, target, shape):
     """Raise ValueError unless the result for an image of this shape can be written to ``target`` and read again."""
     height, width, channels = shape
-    if height * width > MAX_PIXELS // SCALE**2:
-        raise ValueError(
-            f"{source}: too large to upscale: {width}x{height} pixels, expected at most {MAX_PIXELS // SCALE**2:,} in all"
-        )
+    limit = MAX_PIXELS // SCALE**2
+    if height * width > limit:
+        raise ValueError(f"{source}: too large to upscale: {width}x{height} pixels, expected at most {limit:,} in all")
     check_output(target, (height * SCALE, width * SCALE, channels))
 
 

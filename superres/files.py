@@ -152,7 +152,7 @@ def to_8_bits(image):
     tags = getattr(image, "tag_v2", {})
     transparent = image.info.get("transparency")
     alpha = None if transparent is None else np.where(values == transparent, 0, 255).astype(np.uint8)
-    if image.mode == "I" and tags.get(SAMPLE_FORMAT) == (UNSIGNED,):
+    if image.format == "TIFF" and image.mode == "I" and tags.get(SAMPLE_FORMAT, (UNSIGNED,)) == (UNSIGNED,):
         values = values.view(np.uint32)
     values = np.where(np.isnan(values), 0, values)
     largest = values.max(where=np.isfinite(values), initial=0)

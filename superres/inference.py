@@ -25,8 +25,8 @@ OVERLAP = 32
 TOLERANCE = {"float32": 0.1, "bfloat16": 3}
 
 EXPECTED_MODEL = (
-    f"expected a model from RGB in [0, 255], (b, h, w, 3) of any h and w, to the same x{SCALE}, or x1 to refine an image "
-    "already upscaled"
+    f"expected a model from RGB in [0, 255], (b, h, w, 3) of any size, to the same x{SCALE}, "
+    "or x1 to refine an image already upscaled"
 )
 
 # Nearly all that a change does to the output lies within so many low-resolution pixels of it.
@@ -210,7 +210,9 @@ def bicubic(image, **size):
     alpha = image[..., 3].astype(np.float32)
     weight = np.maximum(resize(alpha), 1e-3)
     channels = [resize(image[..., i] * alpha) / weight for i in range(3)]
-    return np.dstack([*(np.round(channel.clip(0, 255)).astype(np.uint8) for channel in channels), resize(image[..., 3])])
+    return np.dstack(
+        [*(np.round(channel.clip(0, 255)).astype(np.uint8) for channel in channels), resize(image[..., 3])]
+    )
 
 
 def cover_hidden(rgba):

@@ -15,8 +15,9 @@ class Strips:
     Every convolution keeps the last rows of its input, and puts them before those of the next strip. So nothing is
     computed twice, memory does not grow with the image's height, and the result is the whole image's.
 
-    model: a ``network.generator``; its weights are those it has now.  dtype: that of the arithmetic. Raises ValueError for
-    any other model.
+    model: a ``network.generator``; its weights are those it has now.  dtype: that of the arithmetic.
+
+    Raises ValueError for any other model.
     """
 
     def __init__(self, model, dtype):
