@@ -108,6 +108,9 @@ def values(variable):
 
 def upscaler_of(model, dtype):
     """The fastest callable that does what the model does on a small image."""
+    shape = getattr(model, "input_shape", (None, None, None, 3))  # a subclassed model has none
+    if shape[1:] != (None, None, 3):
+        raise ValueError(f"{EXPECTED_MODEL}, but {model.name} takes {shape}")
     image = np.random.default_rng(0).integers(0, 256, (13, 18, 3), np.uint8)  # odd, and not square
     try:
         result = to_uint8(tf.cast(model(image[None].astype(np.float32), training=False), tf.float32)).numpy()[0]
