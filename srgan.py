@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from superres import quiet
 from superres.files import MAX_PIXELS, check, check_output, check_target, image_format, one_line, read_image, save_image
 from superres.gif_reader import open_gif, read_gif
 from superres.gif_writer import save_gif
@@ -101,14 +102,12 @@ def main(arguments=None):
         "a weights file, or hf://OWNER/REPO/FILE",
     )  # fmt: skip
     options = parser.parse_args(arguments)
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: print(f"srgan.py: warning: {message}", file=sys.stderr)
-        try:
-            print(upscale_file(options.input, options.output, options.method))
-        except (ValueError, OSError, MemoryError) as error:
-            parser.exit(2, f"srgan.py: {one_line(error)}\n")
-        except KeyboardInterrupt:
-            parser.exit(130, "srgan.py: interrupted, nothing written\n")
+    try:
+        print(upscale_file(options.input, options.output, options.method))
+    except (ValueError, OSError, MemoryError) as error:
+        parser.exit(2, f"srgan.py: {one_line(error)}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, "srgan.py: interrupted, nothing written\n")
 
 
 def upscale_file(source, target=None, method="srgan"):
@@ -126,17 +125,26 @@ def upscale_file(source, target=None, method="srgan"):
     check_target(target)
     image_format(target)
     if is_gif:
-        gif = open_gif(source)
+        gif = read_quietly(open_gif, source)
         check_upscaled(source, target, (*gif.size[::-1], 4 if gif.transparent else 3))
         upscale = method_function(method)
         frames = tqdm(upscale_frames(gif, upscale), total=len(gif), unit="frame")
         save_gif(target, frames, gif.durations, gif.loop)
     else:
-        image = read_image(source)
+        image = read_quietly(read_image, source)
         check_upscaled(source, target, image.shape)
         upscale = method_function(method)
         save_image(target, upscale(image) if method == "bicubic" else upscale(image, progress=True))
     return target
+
+
+def read_quietly(reader, source):
+    """What ``reader`` makes of a file: its warnings as one line each, nothing of what decoders print by themselves."""
+    with warnings.catch_warnings(record=True) as caught, quiet():
+        content = reader(source)
+    for warning in caught:
+        print(f"srgan.py: warning: {one_line(warning.message)}", file=sys.stderr)
+    return content
 
 
 def default_target(source, method):

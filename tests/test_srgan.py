@@ -197,6 +197,18 @@ def test_an_interruption_is_no_traceback(tmp_path, image, monkeypatch, capsys):
     assert stop.value.code == 130 and "interrupted, nothing written" in capsys.readouterr().err
 
 
+def test_what_decoders_print_by_themselves_is_dropped(tmp_path, image, capfd):
+    path = tmp_path / "in.tif"
+    Image.fromarray(image).save(path, compression="tiff_adobe_deflate")
+    path.write_bytes(path.read_bytes().replace(b"\x78\x9c", b"\x78\x00", 1))
+    with pytest.raises(ValueError, match="in.tif: the image is damaged"):
+        srgan.read_image(path)
+    assert "ZIPDecode" in capfd.readouterr().err, "nothing to drop"
+    with pytest.raises(SystemExit):
+        srgan.main([str(path), "--method", "bicubic"])
+    assert len(capfd.readouterr().err.splitlines()) == 1
+
+
 @pytest.mark.skipif(os.name != "posix", reason="Windows ends a process without a signal that it could handle")
 def test_sigterm_leaves_no_temporary_file(tmp_path):
     frames = [np.full((200, 200, 3), k, np.uint8) for k in range(100)]
