@@ -195,10 +195,30 @@ def test_cmyk_without_a_profile_is_pillows(tmp_path, rng):
     np.testing.assert_array_equal(read_image(path), np.asarray(cmyk.convert("RGB")))
 
 
+def cmyk_profile():
+    """A small ICC profile: full black is black, and every other ink nothing."""
+    table = bytes(range(256))
+    colours = [(255 * (not black), 128, 128) for _ in range(8) for black in (0, 1)]  # L*, a*, b*
+    matrix = struct.pack(">9i", *(np.eye(3, dtype=int) * 65536).ravel())
+    lut = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + matrix + 4 * table + bytes(sum(colours, ())) + 3 * table
+    header = struct.pack(">I4xI4s4s4s12x4s28x3i48x", 144 + len(lut), 0x02100000, b"prtr", b"CMYK", b"Lab ", b"acsp",
+                         *(round(65536 * value) for value in (0.9642, 1, 0.8249)))  # fmt: skip
+    return header + struct.pack(">I4sII", 1, b"A2B0", 144, len(lut)) + lut
+
+
+@pytest.mark.parametrize("format", ["TIFF", "JPEG"])
+def test_cmyk_is_converted_by_its_profile(format, tmp_path):
+    cyan, black = (Image.new("CMYK", (8, 8), inks) for inks in ((255, 0, 0, 0), (0, 0, 0, 255)))
+    for image, level in ((cyan, 255), (black, 0)):
+        path = write(tmp_path / "a", encoded(image, format, icc_profile=cmyk_profile()))
+        assert np.abs(read_image(path).astype(int) - level).max() <= 1
+    assert read_image(write(tmp_path / "b", encoded(cyan, format)))[..., 0].max() <= 1, "what Pillow makes of cyan"
+
+
 @pytest.mark.parametrize("profile", [b"no profile", "CMYK"])
 def test_a_profile_that_does_not_fit_is_ignored_with_a_warning(profile, tmp_path, image):
     if profile == "CMYK":
-        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes().replace(b"RGB ", b"CMYK", 1)
+        profile = cmyk_profile()
     path = write(tmp_path / "a.png", encoded(image, "PNG", icc_profile=profile))
     with pytest.warns(UserWarning, match="a.png: the colour profile is ignored"):
         np.testing.assert_array_equal(read_image(path), image)
