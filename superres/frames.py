@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 import cv2
 import numpy as np
 
-from superres.inference import check
+from superres.files import check
 from superres.network import SCALE
 
 # Low-resolution pixels around a region that it is upscaled with. The receptive-field radius of the generator is 40, but
