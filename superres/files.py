@@ -1,4 +1,4 @@
-"""Images from and to files: whole or not at all."""
+"""Reading and writing image files. A file is written whole or not at all."""
 
 import contextlib
 import io
@@ -6,28 +6,30 @@ import os
 import struct
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 # The largest image that is read or written: 16384x16384, 1 GB in RGBA.
 MAX_PIXELS = 2**28
-# Pillow checks every size it reads against a limit of its own, which is lower than a 12-megapixel photograph x4.
+# Pillow's own limit on reading is smaller than a 12-megapixel photograph x4.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
-# Width and height that a format can hold.
+# Largest width or height in pixels that a format can hold.
 LONGEST_SIDE = {"AVIF": 65536, "GIF": 65535, "JPEG": 65500, "WEBP": 16383}
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 
-# TIFF tags, and the sample format of unsigned integers.
+# TIFF tags, and the sample format that means unsigned integers.
 BITS_PER_SAMPLE, SAMPLE_FORMAT, UNSIGNED = 258, 339, 1
 
 
-def check(image):
-    """Raise ValueError unless the image is grey, RGB or RGBA, uint8, and not empty."""
+def check(image: np.ndarray) -> None:
+    """Raise ValueError unless the image is a non-empty uint8 array, grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4)."""
     if not isinstance(image, np.ndarray):
         raise ValueError(f"expected an image as a NumPy array, got {type(image).__name__}")
     known = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
@@ -37,22 +39,20 @@ def check(image):
         )
 
 
-def check_size(path, width, height):
-    """Raise ValueError where an image has more than ``MAX_PIXELS`` pixels."""
+def check_size(path: str | os.PathLike, width: int, height: int) -> None:
+    """Raise ValueError if an image of this size has more than ``MAX_PIXELS`` pixels."""
     if width * height > MAX_PIXELS:
         raise ValueError(f"{path}: too large: {width}x{height} pixels, expected at most {MAX_PIXELS:,} in all")
 
 
-def read_image(path):
-    """An image file as RGB uint8 (h, w, 3), or RGBA (h, w, 4) where some pixel is transparent.
+def read_image(path: str | os.PathLike) -> np.ndarray:
+    """Read an image file as uint8 sRGB (h, w, 3), or RGBA (h, w, 4) if any pixel is transparent.
 
-    The image is turned as its EXIF data says, and converted to sRGB by its ICC profile. Of grey values of more than
-    8 bits the upper 8 are kept. 32-bit values have the smallest of the ranges of 8, 16 and 32 bits that holds them all,
-    floats also [0, 1]; in a PGM it is 16 bits, in a PFM [0, 1]. Only the first frame of an animation is read. Warns
-    where a part of the file other than the pixels has to be ignored.
+    Rotated as its EXIF data says, and converted to sRGB by its ICC profile. Grey values of 16 bits keep their upper 8.
+    Those of 32 bits are scaled from the smallest range that holds them: [0, 1] (floats only), 8, 16 or 32 bits; in a
+    PGM from 16 bits, in a PFM from [0, 1]. Warns if frames after the first, EXIF data or the ICC profile are ignored.
 
-    Raises FileNotFoundError; or ValueError where the file is empty, no image, damaged, cut short, or larger than
-    ``MAX_PIXELS``.
+    Raises FileNotFoundError; ValueError if the file is not an image, empty, damaged, truncated, or above ``MAX_PIXELS``.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such image file")
@@ -61,24 +61,22 @@ def read_image(path):
         try:
             return to_array(load(file, path), path)
         except UnidentifiedImageError as error:
-            raise ValueError(
-                f"{path}: not an image (or an empty file): expected PNG, JPEG, WebP, GIF or the like"
-            ) from error
+            raise ValueError(f"{path}: not an image (or an empty file): expected PNG, JPEG or the like") from error
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise ValueError(f"{path}: the image is too large: expected at most {MAX_PIXELS:,} pixels") from error
         except MemoryError as error:
             raise ValueError(f"{path}: the image is too large for this machine's memory") from error
-        except Exception as error:  # Pillow's decoders raise anything
+        except Exception as error:  # Pillow's decoders raise exceptions of many types
             raise ValueError(f"{path}: the image is damaged or cut short: {one_line(error)}") from error
 
 
 def load(file, path):
-    """A Pillow image, its pixels read and turned as its EXIF data says."""
+    """A Pillow image with its pixels loaded and rotated as its EXIF data says."""
     try:
         image = load_pixels(file)
     except Exception as error:
         image = load_damaged_png(file, path, error)
-    # The other images in a camera's MPO are previews, those in a PSD its layers.
+    # The other images of an MPO (some cameras' JPEG) are previews, those of a PSD its layers.
     if getattr(image, "is_animated", False) and image.format not in ("MPO", "PSD"):
         warnings.warn(f"{path}: only the first of several frames is read", stacklevel=4)
     try:
@@ -89,6 +87,7 @@ def load(file, path):
 
 
 def load_pixels(file):
+    """A Pillow image with its pixels loaded."""
     image = Image.open(file)
     if image.format == "PNG" and "transparency" in image.info:
         image.info["transparency"] = transparent_value(image.info["transparency"], image.tile[0][-1])
@@ -97,7 +96,7 @@ def load_pixels(file):
 
 
 def transparent_value(value, raw_mode):
-    """A PNG's transparent grey or colour in 8 bits: Pillow converts the pixels, but not this."""
+    """The transparent grey value or colour of a PNG in 8 bits; Pillow converts only the pixels to 8 bits."""
     if raw_mode == "RGB;16B":
         return tuple(channel >> 8 for channel in value)
     if raw_mode in ("L;2", "L;4"):
@@ -106,12 +105,12 @@ def transparent_value(value, raw_mode):
 
 
 def load_damaged_png(file, path, error):
-    """A Pillow image of a PNG that Pillow refuses for its text or metadata; else raises ``error``."""
+    """A Pillow image of a PNG that Pillow refused for its text or metadata. Raises ``error`` if it is not a PNG."""
     file.seek(0)
     png = file.read()
     if not png.startswith(PNG_SIGNATURE):
         raise error
-    try:  # Pillow limits the length of text
+    try:  # without text, whose length Pillow limits
         return load_pixels(io.BytesIO(png_with(png, {*PIXEL_CHUNKS, b"iCCP", b"eXIf"})))
     except Exception:
         image = load_pixels(io.BytesIO(png_with(png, PIXEL_CHUNKS)))
@@ -120,7 +119,7 @@ def load_damaged_png(file, path, error):
 
 
 def png_with(png, names):
-    """The bytes of a PNG with only the chunks of these names."""
+    """The bytes of a PNG without chunks of other names."""
     kept, position = [PNG_SIGNATURE], len(PNG_SIGNATURE)
     while position + 8 <= len(png):
         length, name = struct.unpack_from(">I4s", png, position)
@@ -132,7 +131,7 @@ def png_with(png, names):
 
 
 def to_array(image, path):
-    """A loaded image as uint8, sRGB (h, w, 3), or RGBA (h, w, 4) where some pixel is transparent."""
+    """A loaded Pillow image as an array, as in ``read_image``."""
     profile, is_grey = image.info.get("icc_profile"), Image.getmodebase(image.mode) == "L"
     alpha = None
     if image.mode[0] in "IF":
@@ -147,7 +146,7 @@ def to_array(image, path):
 
 
 def to_8_bits(image):
-    """A grey image of more than 8 bits, integer or float, as one of 8 bits, and its alpha or None. See `read_image`."""
+    """A grey Pillow image of 16 or 32 bits in 8 bits, as in ``read_image``, and its alpha, uint8 (h, w) or None."""
     values = np.asarray(image)
     tags = getattr(image, "tag_v2", {})
     transparent = image.info.get("transparency")
@@ -168,7 +167,7 @@ def to_8_bits(image):
 
 
 def to_srgb(image, profile, is_grey, path):
-    """The image converted to sRGB by its ICC profile, or unchanged where the profile is damaged or of another kind."""
+    """The image converted to sRGB by its ICC profile; unchanged if the profile is damaged or for another mode."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         space = profile.profile.xcolor_space.strip()
@@ -182,14 +181,17 @@ def to_srgb(image, profile, is_grey, path):
         return image
 
 
-def one_line(error):
+def one_line(error: Exception) -> str:
+    """The message of an exception in one line, or the name of its type."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def save_image(path, image):
-    """Write a uint8 image, (h, w), (h, w, 3) or (h, w, 4), in the format of the path's suffix. JPEG at quality 95.
+def save_image(path: str | os.PathLike, image: np.ndarray) -> None:
+    """Write a uint8 image, grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), in the format of the path's suffix.
 
-    An alpha that is 255 everywhere is left out. Raises ValueError for any other array, and as `check_output`.
+    JPEG is written at quality 95. An alpha channel that is 255 everywhere is left out.
+
+    Raises ValueError for any other array, and as ``check_output``; OSError if the disk is full, say.
     """
     check(image)
     if image.shape[2:] == (4,) and image[..., 3].min() == 255:
@@ -199,16 +201,16 @@ def save_image(path, image):
         try:
             Image.fromarray(image).save(file, image_format(path), quality=95)
         except Exception as error:
-            if isinstance(error, OSError) and error.errno:  # the disk is full, say
+            if isinstance(error, OSError) and error.errno:  # an error of the system, not of the format
                 raise
             raise ValueError(f"{path}: cannot write an image of shape {image.shape}: {one_line(error)}") from error
 
 
-def check_output(path, shape):
-    """Raise unless an image of this shape, (h, w), (h, w, 3) or (h, w, 4), can be written to ``path`` and read again.
+def check_output(path: str | os.PathLike, shape: tuple[int, ...]) -> None:
+    """Check that an image of this shape, (h, w), (h, w, 3) or (h, w, 4), can be written to ``path`` and read again.
 
-    Raises OSError as `check_target`; ValueError where the format of the path's suffix is unknown, or holds no alpha or
-    no image as large as this.
+    Raises OSError as ``check_target``; ValueError if the path's suffix is unknown, or if its format cannot hold alpha
+    or an image of this size.
     """
     check_target(path)
     format = image_format(path)
@@ -232,8 +234,8 @@ def check_output(path, shape):
             raise ValueError(f"{path}: {format} cannot hold an image of {kind}: {one_line(error)}") from error
 
 
-def image_format(path):
-    """Pillow's name of the format in which an image would be written to ``path``, judged by its suffix."""
+def image_format(path: str | os.PathLike) -> str:
+    """Pillow's name of the format that the path's suffix stands for. Raises ValueError if there is none."""
     suffix = Path(path).suffix
     format = Image.registered_extensions().get(suffix.lower())
     if format not in Image.SAVE or format not in Image.OPEN:
@@ -241,7 +243,7 @@ def image_format(path):
     return format
 
 
-def check_target(path):
+def check_target(path: str | os.PathLike) -> None:
     """Raise FileNotFoundError, IsADirectoryError or another OSError unless a file can be written to ``path``."""
     path = Path(path)
     if path.is_dir():
@@ -255,15 +257,18 @@ def check_target(path):
 
 
 @contextlib.contextmanager
-def atomic_write(path):
-    """A binary file that takes the place of ``path`` when the block ends, and leaves nothing behind when it fails."""
+def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """Context manager of a binary file that replaces ``path`` at the end of the block. Raises as ``check_target``.
+
+    If the block raises, KeyboardInterrupt included, ``path`` is unchanged and nothing else is left.
+    """
     path = Path(path)
     check_target(path)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
-        # mkstemp's mode is private; give the file what an ordinary new file has.
+        # mkstemp makes the file private; give it the permissions of an ordinary new file.
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)

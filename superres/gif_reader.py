@@ -1,8 +1,8 @@
-"""Animated GIFs, read as a viewer shows them.
+"""Reading animated GIFs as browsers show them.
 
-Pillow decodes the pixels. The blocks around them are read here: Pillow ends quietly at a cut between two frames, and
-lets one frame's disposal run on into frames that name none. Section numbers are those of the GIF89a specification,
-https://www.w3.org/Graphics/GIF/spec-gif89a.txt
+Pillow decodes the pixels; the blocks around them are parsed here, since Pillow does not report a file cut between two
+frames, and applies one frame's disposal to later frames that specify none. Section numbers are those of the GIF89a
+specification, https://www.w3.org/Graphics/GIF/spec-gif89a.txt
 """
 
 import os
@@ -17,13 +17,13 @@ from PIL import Image
 
 from superres.files import check_size, one_line
 
-KEEP, CLEAR, RESTORE = 1, 2, 3  # disposal methods (section 23); 0, unspecified, keeps as well
-RESTORE_TOO = 4  # reserved; browsers restore, since some writers took the third bit for the third method
+KEEP, CLEAR, RESTORE = 1, 2, 3  # disposal methods (section 23); 0, unspecified, is treated as KEEP
+RESTORE_4 = 4  # reserved, but some encoders write it for RESTORE, and browsers treat it so
 NO_CONTROL = None, 0, 0  # transparent index, disposal and delay of an image without a control block
 
 
 class _Image(NamedTuple):
-    """An image of the file (section 20), the control that applies to it (23), where its pixels are (22)."""
+    """One image of the file: its descriptor (section 20), control block (23) and the place of its pixel data (22)."""
 
     box: tuple[int, int, int, int]  # left, top, width, height on the screen
     palette: bytes
@@ -31,23 +31,22 @@ class _Image(NamedTuple):
     disposal: int
     delay: int  # hundredths of a second
     coding: tuple[int, bool]  # LZW minimum code size, interlaced
-    offset: int
+    offset: int  # of the pixel data in the file, and its length, in bytes
     length: int
 
 
 @dataclass(frozen=True)
 class Gif:
-    """A GIF file found whole by `open_gif`. Iterating decodes one frame at a time, as often as wanted.
+    """A GIF file that ``open_gif`` has checked. Every iteration decodes it again, one frame at a time.
 
-    A frame is the full screen, uint8: RGB (height, width, 3), or in a `transparent` file RGBA
-    (height, width, 4) with alpha 0 or 255.
+    Frames are the full screen, uint8: RGB (h, w, 3), or RGBA (h, w, 4) with alpha 0 or 255 if ``transparent``.
     """
 
     path: str | os.PathLike
     size: tuple[int, int]  # width, height
-    durations: tuple[int, ...]  # milliseconds, as stored: viewers show 0 for longer
-    loop: int | None  # as Pillow's: 0 forever, n as stored, None without a loop block
-    transparent: bool  # whether nothing shows at some pixel of some frame
+    durations: tuple[int, ...]  # milliseconds, as stored; viewers show a frame of 0 ms for longer
+    loop: int | None  # 0 forever, n as stored in the loop block, None without one
+    transparent: bool  # whether any pixel of any frame is transparent
     _images: tuple[_Image, ...] = field(repr=False)
 
     def __len__(self) -> int:
@@ -59,47 +58,47 @@ class Gif:
         with open(self.path, "rb") as file:
             for number, image in enumerate(self._images, start=1):
                 try:
-                    picture = _decode(file, image)
+                    pixels = _decode(file, image)
                 except ValueError as error:
                     raise ValueError(f"{self.path}: frame {number} of the GIF is damaged: {error}") from error
                 left, top, width, height = image.box
                 area = canvas[top : top + height, left : left + width]
-                picture = picture[: area.shape[0], : area.shape[1]]  # an image may overhang the screen
+                pixels = pixels[: area.shape[0], : area.shape[1]]  # an image may extend beyond the screen
                 before = area.copy()
-                np.copyto(area, picture, where=picture[..., 3:] > 0)
+                np.copyto(area, pixels, where=pixels[..., 3:] > 0)
                 yield canvas.copy() if self.transparent else canvas[..., :3].copy()
                 if image.disposal == CLEAR:
-                    area[:] = 0  # to nothing, as browsers do, not to the specification's background colour
-                elif image.disposal in (RESTORE, RESTORE_TOO):
+                    area[:] = 0  # transparent, as in browsers, not the specification's background colour
+                elif image.disposal in (RESTORE, RESTORE_4):
                     area[:] = before
 
 
 def open_gif(path) -> Gif:
-    """Check a GIF from its first byte to its trailer, decoding every frame once, and give access to it.
+    """Check a whole GIF file, decoding every frame once.
 
-    As in browsers, a first frame that exceeds the screen enlarges it. Warns where all frames are whole but the file is
-    not: no trailer, stray bytes between blocks, a screen smaller than the first frame.
+    As in browsers, the screen is extended to hold the first frame. Warns if all frames are complete but the file has a
+    fault: no trailer, stray bytes between blocks, a screen smaller than the first frame.
 
-    Raises FileNotFoundError; or ValueError, naming the file and the frame, if the file is no GIF,
-    has no frames, is truncated or damaged, or if its screen or a frame exceeds ``files.MAX_PIXELS``.
+    Raises FileNotFoundError; ValueError, naming the file and the frame, if the file is not a GIF, has no frames, is
+    truncated or damaged, or if its screen or a frame exceeds ``files.MAX_PIXELS``.
     """
     with open(path, "rb") as file:
         size, loop, images, faults = _scan(file)
     if faults:
         warnings.warn(f"{path}: read in spite of {', '.join(dict.fromkeys(faults))}", stacklevel=2)
     gif = Gif(path, size, tuple(10 * image.delay for image in images), loop, True, tuple(images))
-    holes = [not frame[..., 3].all() for frame in gif]  # a list, so that no frame goes unchecked
-    return replace(gif, transparent=any(holes))
+    transparent = [not frame[..., 3].all() for frame in gif]  # a list: any() alone would not decode every frame
+    return replace(gif, transparent=any(transparent))
 
 
 def read_gif(path) -> tuple[list[np.ndarray], list[int], int | None]:
-    """Every frame, every duration in milliseconds, and the loop count, as `Gif` has them."""
+    """The frames, durations in milliseconds and loop count of a GIF, as in ``Gif``. Raises as ``open_gif``."""
     gif = open_gif(path)
     return list(gif), list(gif.durations), gif.loop
 
 
 def _scan(file: BinaryIO) -> tuple[tuple[int, int], int | None, list[_Image], list[str]]:
-    """Walk the blocks (appendix B) to the trailer: screen size, loop count, images, what is wrong around them."""
+    """Parse the blocks (appendix B) up to the trailer. Returns (width, height), loop, images and faults as text."""
     signature = file.read(6)
     if not signature:
         raise ValueError(f"{file.name} is empty, expected a GIF")
@@ -114,7 +113,7 @@ def _scan(file: BinaryIO) -> tuple[tuple[int, int], int | None, list[_Image], li
             if introducer == b"!":
                 label = _take(file, 1)
                 if label == b"\xf9":
-                    control = NO_CONTROL  # the frame has begun, even if the file ends here
+                    control = NO_CONTROL  # a frame is announced, even if the file ends here
                 data = _take_sub_blocks(file)
                 if label == b"\xf9" and len(data) == 6:
                     flags, delay, index = struct.unpack("<xBHBx", data)
@@ -129,7 +128,7 @@ def _scan(file: BinaryIO) -> tuple[tuple[int, int], int | None, list[_Image], li
                 faults.append("stray zero bytes between its blocks")
             else:
                 position, rest = file.tell() - 1, file.read()
-                if control or not images or b"," in rest or b"!" in rest:  # perhaps a frame is lost
+                if control or not images or b"," in rest or b"!" in rest:  # a frame may be lost
                     raise ValueError(
                         f"{file.name}: frame {len(images) + 1} of the GIF is damaged: "
                         f"no block starts with {introducer!r}, at byte {position}"
@@ -145,10 +144,10 @@ def _scan(file: BinaryIO) -> tuple[tuple[int, int], int | None, list[_Image], li
         faults.append("its missing trailer")
     if images:
         left, top, *first = images[0].box
-        enlarged = max(width, left + first[0]), max(height, top + first[1])
-        if enlarged != (width, height):
+        extended = max(width, left + first[0]), max(height, top + first[1])
+        if extended != (width, height):
             faults.append(f"its screen of {width}x{height} pixels, smaller than its first frame")
-        width, height = enlarged
+        width, height = extended
         check_size(file.name, width, height)
     if not images or not width or not height:
         raise ValueError(f"{file.name} has no frames to show: it holds {len(images)} of {width}x{height} pixels")
@@ -166,7 +165,7 @@ def _take_image(file: BinaryIO, global_palette: bytes, control: tuple[int | None
     except EOFError:
         image = _Image(tuple(box), palette, *control, coding, offset, file.tell() - offset)
         try:
-            _decode(file, image)  # perhaps all pixels are there
+            _decode(file, image)  # the pixels may be complete without the end of the data
         except ValueError:
             raise EOFError from None
         return image
@@ -185,7 +184,7 @@ def _take_palette(file: BinaryIO, flags: int) -> bytes:
 
 
 def _take_sub_blocks(file: BinaryIO) -> bytes:
-    """Sub-blocks (section 15) with their length bytes, up to the empty one and with it."""
+    """Sub-blocks (section 15) with their length bytes, up to and including the empty one."""
     data = bytearray()
     while size := _take(file, 1)[0]:
         data += bytes([size]) + _take(file, size)
@@ -193,22 +192,22 @@ def _take_sub_blocks(file: BinaryIO) -> bytes:
 
 
 def _decode(file: BinaryIO, image: _Image) -> np.ndarray:
-    """The image alone: RGBA uint8 (height, width, 4), alpha 0 where it draws nothing."""
+    """One image alone: uint8 RGBA (h, w, 4), alpha 0 or 255. Raises ValueError if its pixel data is damaged."""
     colours = np.frombuffer(image.palette, np.uint8).reshape(-1, 3)
-    table = np.full((256, 4), (0, 0, 0, 255), np.uint8)  # an index without a colour is black
+    table = np.full((256, 4), (0, 0, 0, 255), np.uint8)  # an index beyond the palette is black
     table[: len(colours), :3] = colours
     if image.transparent is not None:
         table[image.transparent] = 0
     file.seek(image.offset)
-    data = _uncut(file.read(image.length))
+    data = _shorten_last_sub_block(file.read(image.length))
     try:
         return table[Image.frombytes("L", image.box[2:], data, "gif", *image.coding)]
-    except Exception as error:  # Pillow's decoders raise anything
+    except Exception as error:  # Pillow's decoders raise exceptions of many types
         raise ValueError(one_line(error)) from error
 
 
-def _uncut(data: bytes) -> bytes:
-    """Sub-blocks of which the last may be cut short, its length then that of what is left of it."""
+def _shorten_last_sub_block(data: bytes) -> bytes:
+    """Sub-blocks, the last one's length byte corrected if the file ends within it."""
     start = end = 0
     while end < len(data):
         start, end = end, end + 1 + data[end]

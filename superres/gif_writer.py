@@ -1,6 +1,6 @@
-"""Animated GIFs, written frame by frame so that a static pixel keeps its colour.
+"""Writing animated GIFs frame by frame; a static pixel keeps its colour.
 
-Pillow codes the pixels and finds the palettes; the blocks around them are written here, since Pillow collects all
+Pillow encodes the pixels and starts the palettes; the blocks around them are written here, since Pillow collects all
 frames in memory before it saves. Section numbers are those of the GIF89a specification,
 https://www.w3.org/Graphics/GIF/spec-gif89a.txt
 """
@@ -17,25 +17,25 @@ from scipy.spatial import KDTree
 from superres.files import atomic_write
 from superres.gif_reader import CLEAR, KEEP
 
-COLOURS = 255  # at most, in a palette: the index after its last colour draws nothing
-SAMPLE = 5000  # pixels, about, that a palette starts from
-LONGEST = 65535 * 10  # milliseconds: a delay is 16 bits of hundredths of a second
+COLOURS = 255  # most colours in a palette; the next index is the transparent one
+SAMPLE = 5000  # approximate number of pixels that the first palette is made from
+LONGEST = 65535 * 10  # milliseconds: delays are 16-bit, in hundredths of a second
 
 
 def save_gif(path, frames: Iterable[np.ndarray], durations: int | Sequence[int], loop: int | None = 0) -> None:
-    """Write a GIF, drawing each frame from `frames` only when its turn has come.
+    """Write a GIF; memory use does not grow with the number of frames.
 
-    frames: uint8 arrays of one shape, RGB (height, width, 3) or RGBA (height, width, 4), of which
-    alpha 128 and more becomes 255, less becomes 0.
-    durations: milliseconds, 0 to 655350, one per frame or one for all. GIF holds hundredths of a
-    second: what rounding takes from one frame it gives to the next, and the total is right to 10 ms.
+    frames: uint8 images of one shape, RGB (h, w, 3) or RGBA (h, w, 4): a list or an iterator. Alpha is stored as
+    opaque (128 and more) or transparent.
+    durations: milliseconds, 0 to 655350, one for all frames or one for each. They are rounded to hundredths of a second
+    so that errors do not add up.
     loop: 0 forever, n as stored in the loop block, None without one.
 
-    A pixel that does not change from one frame to the next does not change in the file. The
-    exception: with alpha, a rectangle in which a pixel turns transparent is drawn anew.
+    A pixel that is the same in two consecutive frames is the same in the file, except with alpha: then a rectangle in
+    which a pixel becomes transparent is drawn again.
 
-    Raises ValueError for what no GIF can hold. Whatever is raised, KeyboardInterrupt included, no
-    unfinished file is left and an older one of the same name stays.
+    Raises ValueError for other frames, durations or loop counts, and as ``files.atomic_write``. If anything is raised,
+    KeyboardInterrupt included, no new file remains and an existing one is unchanged.
     """
     one_each = isinstance(durations, Sequence | np.ndarray) and not isinstance(durations, str | bytes)
     for duration in durations if one_each else [durations]:
@@ -52,7 +52,7 @@ def save_gif(path, frames: Iterable[np.ndarray], durations: int | Sequence[int],
 
 
 def _checked(frames: Iterable[np.ndarray], count: int | None) -> Iterator[np.ndarray]:
-    """The frames, copied: a generator may fill one buffer again and again."""
+    """Yield copies of the frames, since a generator may reuse one buffer. Raises ValueError for invalid frames."""
     shape, number = None, 0
     for number, frame in enumerate(frames, start=1):
         frame = np.array(frame)
@@ -76,7 +76,7 @@ def _checked(frames: Iterable[np.ndarray], count: int | None) -> Iterator[np.nda
 
 
 def _delays(durations: Iterable[float]) -> Iterator[int]:
-    """Milliseconds as hundredths of a second. It is the end of each frame that is rounded: errors do not add up."""
+    """Milliseconds as hundredths of a second. Rounds the end of each frame, so that errors do not add up."""
     start = elapsed = 0
     for duration in durations:
         elapsed += duration
@@ -86,7 +86,7 @@ def _delays(durations: Iterable[float]) -> Iterator[int]:
 
 
 def _encode(frames: Iterator[np.ndarray], delays: Iterator[int], loop: int | None) -> Iterator[bytes]:
-    """The blocks of the file. A frame is the pixels that have to change, in the rectangle around them."""
+    """Yield the blocks of the file. An image holds the pixels that change, in their bounding box."""
     shown = None
     for (frame, following), delay in zip(pairwise(chain(frames, [None])), delays, strict=False):
         opaque = _opaque(frame)
@@ -96,7 +96,7 @@ def _encode(frames: Iterator[np.ndarray], delays: Iterator[int], loop: int | Non
         drawn = opaque & (~visible | (frame != last)[..., :3].any(-1))
         true = frame[drawn][:, :3]
         indices, palette = _quantise(true)
-        # A colour already on the screen may be nearer to the new one than any of this frame's palette.
+        # The colour already on the screen may be nearer to the new one than the palette's nearest.
         better = ~visible[drawn] | (_error(palette[indices], true) < _error(shown[drawn], true))
         drawn[drawn], indices = better, indices[better]
         shown[drawn] = palette[indices]
@@ -106,7 +106,7 @@ def _encode(frames: Iterator[np.ndarray], delays: Iterator[int], loop: int | Non
         area = _bounds(drawn | vanishing)
         image = np.full(drawn.shape, len(palette), np.uint8)
         image[drawn] = indices
-        # Some readers make room for alpha only if the first image announces it.
+        # Some readers give alpha only if the first image has a transparent index.
         transparent = frame.shape[2] == 4 or not drawn[area].all()
         yield _image(image[area], palette, area, CLEAR if vanishing.any() else KEEP, delay, transparent)
         if vanishing.any():
@@ -124,7 +124,7 @@ def _error(colours: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 
 def _bounds(mask: np.ndarray) -> tuple[slice, slice]:
-    """Rows and columns of the smallest rectangle around what is true; one pixel if nothing is."""
+    """Rows and columns of the bounding box of the true pixels; one pixel if there are none."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return slice(0, 1), slice(0, 1)
@@ -132,11 +132,11 @@ def _bounds(mask: np.ndarray) -> tuple[slice, slice]:
 
 
 def _quantise(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 3) colours as (n,) indices into a palette made for them, of at most ``COLOURS``.
+    """Quantise colours, uint8 (n, 3), to indices, uint8 (n,), into a palette, uint8 (m, 3) with m up to ``COLOURS``.
 
-    Maximum coverage of a sample, then k-means on all. To the sample belongs one of each 8x8x8 part of the colour space,
-    so that no small region of a colour of its own turns grey. No dithering: it costs bytes and 3 dB of PSNR, and it
-    flickers.
+    Maximum coverage of a sample, refined by k-means on all colours. The sample has at least one colour of each occupied
+    cell of an 8x8x8 grid over RGB, so that small regions keep their hue. No dithering: it enlarges the file, costs 3 dB
+    of PSNR and flickers.
     """
     if not len(colours):
         return np.zeros(0, np.uint8), np.zeros((1, 3), np.uint8)
@@ -145,8 +145,8 @@ def _quantise(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     distinct = colours[first]
     if len(distinct) <= COLOURS:
         return indices.astype(np.uint8), distinct
-    _, parts = np.unique(distinct // 32 @ np.array([64, 8, 1]), return_index=True)
-    sample = np.concatenate([colours[:: 1 + len(colours) // SAMPLE], distinct[parts]])
+    _, cells = np.unique(distinct // 32 @ np.array([64, 8, 1]), return_index=True)
+    sample = np.concatenate([colours[:: 1 + len(colours) // SAMPLE], distinct[cells]])
     start = Image.fromarray(sample[np.newaxis]).quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=len(sample) // 100)
     palette = np.array(start.getpalette(), float).reshape(-1, 3)
     for _ in range(4):
@@ -159,8 +159,8 @@ def _quantise(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _header(height: int, width: int, loop: int | None) -> bytes:
-    """Header and screen (sections 17 and 18), and the loop block."""
-    # Every image has its own palette. Two black entries are for readers that look up the background colour.
+    """Header, screen (sections 17 and 18) and loop block."""
+    # Images have palettes of their own; two black entries serve readers that look up the background colour.
     screen = b"GIF89a" + struct.pack("<HHBBB", width, height, 128, 0, 0) + bytes(6)
     return screen if loop is None else screen + b"!\xff\x0bNETSCAPE2.0\3\1" + struct.pack("<HB", loop, 0)
 
@@ -168,11 +168,11 @@ def _header(height: int, width: int, loop: int | None) -> bytes:
 def _image(
     image: np.ndarray, palette: np.ndarray, area: tuple[slice, slice], disposal: int, delay: int, transparent: bool
 ) -> bytes:
-    """Control, descriptor, palette and pixels of one image (sections 23, 20, 21 and 22)."""
+    """Control block, descriptor, palette and pixels of one image (sections 23, 20, 21 and 22)."""
     rows, columns = area
     height, width = image.shape
-    bits = len(palette).bit_length()  # room for the transparent index as well
-    code_size = max(2, bits)  # section 22: 2 even for two colours
+    bits = len(palette).bit_length()  # the transparent index included
+    code_size = max(2, bits)  # at least 2, even for two colours (appendix F)
     return b"".join(
         [
             b"!\xf9\4",

@@ -1,7 +1,7 @@
-"""The networks, and how the training graph becomes the fast one.
+"""The networks, and their weights rearranged for fast inference.
 
-Every model takes and gives RGB in [0, 255], float32, (batch, height, width, 3), so the course's own
-``model.predict(image[None])`` works on each of them.
+Every model maps RGB in [0, 255], float32 (b, h, w, 3), to the same range, so that the course's
+``model.predict(image[None])`` works with each of them.
 """
 
 import itertools
@@ -29,8 +29,10 @@ class DepthToSpace(layers.Layer):
         return batch, height and 2 * height, width and 2 * width, channels // 4
 
 
-def generator(blocks=16, channels=64, batch_norm=False, tanh=False, name="generator"):
-    """SRGAN's generator (Ledig et al. 2017, fig. 4); trained without the adversarial loss, it is SRResNet.
+def generator(
+    blocks: int = 16, channels: int = 64, batch_norm: bool = False, tanh: bool = False, name: str = "generator"
+) -> keras.Model:
+    """SRGAN's generator (Ledig et al. 2017, fig. 4), x4; trained without the adversarial loss, it is SRResNet.
 
     The defaults are this project's topology: no batch normalisation (as EDSR and ESRGAN) and a linear output.
     ``batch_norm=True, tanh=True`` is the paper's and the course's.
@@ -59,8 +61,8 @@ def generator(blocks=16, channels=64, batch_norm=False, tanh=False, name="genera
     return keras.Model(inputs, to_0_255(conv(x, 3, 9, "tail"), tanh), name=name)
 
 
-def srcnn(filters=(64, 32), name="srcnn"):
-    """SRCNN 9-5-5 on RGB (Dong et al. 2014, section 3): refines an image that bicubic interpolation has upscaled."""
+def srcnn(filters: tuple[int, int] = (64, 32), name: str = "srcnn") -> keras.Model:
+    """SRCNN 9-5-5 on RGB (Dong et al. 2014, section 3), which refines an image upscaled by bicubic interpolation."""
     inputs = keras.Input((None, None, 3), name="upscaled")
     x = layers.Rescaling(1 / 255, name="to_unit")(inputs)
     x = layers.Conv2D(filters[0], 9, padding="same", activation="relu", name="patches")(x)
@@ -83,7 +85,7 @@ class Block(NamedTuple):
 
 
 class Fused(NamedTuple):
-    """The weights of a ``generator``, rearranged to run fast: see ``fuse``."""
+    """The weights of a ``generator``, rearranged for fast inference: see ``fuse``."""
 
     head: Convolution
     head_slopes: np.ndarray
@@ -94,17 +96,17 @@ class Fused(NamedTuple):
     up2: Convolution
     up2_slopes: np.ndarray
     tail: Convolution
-    tanh: bool  # whether the output ends in one
+    tanh: bool  # whether the output is tanh's [-1, 1] or [0, 1]
 
 
-def fuse(model) -> Fused:
-    """The weights of a ``generator``, recognised by the types and shapes of its layers, whatever their names.
+def fuse(model: keras.Model) -> Fused:
+    """The weights of a ``generator``, recognised by the types and shapes of its layers, not by their names.
 
     Exact but for rounding: batch normalisation is folded into the convolution before it, and the 9x9 tail, whose three
     output channels leave the vector units idle, becomes a 5x5 convolution to 12 channels before the last sub-pixel
     step. Both PReLUs after a sub-pixel step move before it as well, with their slopes repeated.
 
-    Raises ValueError for other layers. How they are connected does not show here.
+    Raises ValueError for other layers. The connections between the layers are not checked.
     """
 
     def of(type):
@@ -116,12 +118,12 @@ def fuse(model) -> Fused:
     kernels = [(9, 9, 3, channels), *[(3, 3, channels, channels)] * (2 * count + 1)]
     kernels += [(3, 3, channels, 4 * channels)] * 2 + [(9, 9, channels, 3)]
     found = [tuple(layer.kernel.shape) for layer in convs]
-    alike = [len(layer.get_weights()) for layer in (*convs, *norms)]
+    counts = [len(layer.get_weights()) for layer in (*convs, *norms)]
     slopes = [layer.get_weights()[0] for layer in prelus]
     if (
         count < 0
         or found != kernels
-        or alike != [2] * len(convs) + [4] * len(norms)
+        or counts != [2] * len(convs) + [4] * len(norms)
         or len(norms) not in (0, 2 * count + 1)
         or any(values.shape != (1, 1, channels) for values in slopes)
     ):
@@ -137,19 +139,19 @@ def fuse(model) -> Fused:
     return Fused(head, slopes[0], blocks, trunk, up1, up1_slopes, up2, up2_slopes, tail, tanh)
 
 
-def block_names(blocks):
+def block_names(blocks: int) -> list[str]:
     return [f"block{i:02d}" for i in range(blocks)]
 
 
-def to_0_255(x, tanh=False):
-    """The network's output range, [0, 1] or tanh's [-1, 1], as [0, 255]."""
+def to_0_255(x: keras.KerasTensor, tanh: bool = False) -> keras.KerasTensor:
+    """Rescale the network's output from [0, 1], or from tanh's [-1, 1], to [0, 255]."""
     if tanh:
         return layers.Rescaling(127.5, 127.5, name="to_0_255")(layers.Activation("tanh", name="tanh")(x))
     return layers.Rescaling(255, name="to_0_255")(x)
 
 
-def fold_batch_norm(convolution, batch_norm=None) -> Convolution:
-    """The weights of a convolutional layer, the batch normalisation that follows it folded in."""
+def fold_batch_norm(convolution: layers.Conv2D, batch_norm: layers.BatchNormalization | None = None) -> Convolution:
+    """The weights of a convolutional layer with the batch normalisation that follows folded into them."""
     kernel, bias = convolution.get_weights()
     if batch_norm is None:
         return Convolution(kernel, bias)
@@ -158,11 +160,11 @@ def fold_batch_norm(convolution, batch_norm=None) -> Convolution:
     return Convolution(kernel * scale, (bias - mean) * scale + beta)
 
 
-def subpixel_convolution(kernel, bias):
-    """A convolution after a sub-pixel step as one before it: (k, k, c, f) -> about (k/2, k/2, 4c, 4f).
+def subpixel_convolution(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Convert a convolution after a sub-pixel step into one before it: (k, k, c, f) -> about (k/2, k/2, 4c, 4f).
 
-    Output sub-pixel o reads, through tap k, the high-resolution pixel o + k - radius. Its half is the
-    low-resolution pixel, and its parity the sub-pixel, to which that tap moves.
+    Output sub-pixel o reads, through tap k, high-resolution pixel o + k - radius. Divided by 2, that is the
+    low-resolution pixel (quotient) and the sub-pixel in it (remainder), which give the tap's new place.
     """
     size, _, channels, filters = kernel.shape
     radius = size // 2

@@ -1,7 +1,10 @@
-"""A generator's fast graph: down an image in strips of rows, small enough for the processor's cache."""
+"""A generator's fast graph, which processes an image in strips of rows that fit into the processor's cache."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 from superres.network import Fused, fuse
@@ -10,26 +13,26 @@ STRIP_AREA = 32768  # low-resolution pixels; a feature map of 64 channels is the
 
 
 class Strips:
-    """The map of a ``generator``, computed strip by strip with line buffers (Alwani et al. 2016, fused-layer CNN).
+    """A ``generator`` evaluated strip by strip with line buffers (Alwani et al. 2016, fused-layer CNN accelerators).
 
-    Every convolution keeps the last rows of its input, and puts them before those of the next strip. So nothing is
-    computed twice, memory does not grow with the image's height, and the result is the whole image's.
+    Every convolution keeps the last rows of its input and prepends them to those of the next strip. So nothing is
+    computed twice, memory does not grow with the image's height, and the result is that of the whole image.
 
-    model: a ``network.generator``; its weights are those it has now.  dtype: that of the arithmetic.
+    model: a ``network.generator``; its weights are copied.  dtype: of the arithmetic, "float32" or "bfloat16".
 
     Raises ValueError for any other model.
     """
 
-    def __init__(self, model, dtype):
+    def __init__(self, model: keras.Model, dtype: str):
         *weights, self.tanh = fuse(model)
         weights = tf.nest.map_structure(lambda array: tf.cast(array, dtype), weights)
         self.weights = Fused(*weights, self.tanh)
-        # The tail's taps, all rows of its kernel side by side: five times as many filters fill the vector units.
+        # The rows of the tail's kernel as separate filters: 60 instead of 12 filters use the vector units fully.
         kernel, self.tail_bias = self.weights.tail
         self.tail_taps = tf.concat(tf.split(kernel, kernel.shape[0]), axis=-1)
         self.dtype = dtype
-        # Low-resolution pixels to each side that a result depends on: the 9x9 head, two 3x3 convolutions in each block,
-        # the 3x3 trunk; then a 3x3 and, at twice the resolution, a 3x3 and a 5x5, together 2.5.
+        # Receptive-field radius in low-resolution pixels: the 9x9 head, two 3x3 convolutions per block, the 3x3 trunk;
+        # then a 3x3 and, at twice the resolution, a 3x3 and a 5x5, together 2.5, rounded up.
         self.radius = 4 + 2 * len(self.weights.blocks) + 1 + 3
         self.graph = tf.function(self.next_strip, autograph=False).get_concrete_function(
             tf.TensorSpec((1, None, None, 3), tf.uint8),
@@ -37,41 +40,41 @@ class Strips:
             [tf.TensorSpec((1, None, None, None), dtype)] * len(self.empty_buffers(1)),
         )
 
-    def __call__(self, image, area=STRIP_AREA):
-        """Yield an image, uint8 (h, w, 3), x4 from top to bottom, in strips of about ``area`` input pixels."""
+    def __call__(self, image: np.ndarray, area: int = STRIP_AREA) -> Iterator[np.ndarray]:
+        """Upscale uint8 RGB (h, w, 3); yield strips of uint8 (rows, 4w, 3), from about ``area`` input pixels each."""
         height, width = image.shape[:2]
         rows = max(area // width, 1)
         buffers = self.empty_buffers(width)
-        # The first rows leave the last layer when all that they depend on is there.
+        # The first strip is higher by the radius: the last layer gives no rows before it has seen so many.
         for start, stop in pairwise([0, *range(rows + self.radius, height, rows), height]):
             last = tf.constant(stop == height)
             strip, buffers = self.graph(tf.constant(image[None, start:stop]), last, buffers)
             yield strip[0].numpy()
 
     def empty_buffers(self, width):
-        """What the layers, in their order, keep above the image: the zeros of the padding, and no rows that wait."""
+        """The line buffers above the image, in the order of the layers: zero padding, and empty ones for skips."""
 
         def padding(convolution, width):
             size, _, channels, _ = convolution.kernel.shape
             return size // 2, width, channels
 
         w = self.weights
-        waiting = 0, width, w.trunk.kernel.shape[-1]
+        skipped = 0, width, w.trunk.kernel.shape[-1]
         shapes = [padding(w.head, width)]
         for block in w.blocks:
-            shapes += [padding(block.conv1, width), padding(block.conv2, width), waiting]
-        shapes += [padding(w.trunk, width), waiting, padding(w.up1, width), padding(w.up2, 2 * width)]
+            shapes += [padding(block.conv1, width), padding(block.conv2, width), skipped]
+        shapes += [padding(w.trunk, width), skipped, padding(w.up1, width), padding(w.up2, 2 * width)]
         _, size, _, taps = self.tail_taps.shape
         shapes += [(size // 2, 2 * width, taps)]
         return [tf.zeros((1, *shape), self.dtype) for shape in shapes]
 
     def next_strip(self, x, last, buffers):
-        """The rows that follow from another strip of the image, and the buffers for the next one."""
+        """The rows of the result that one more strip of the image completes, and the buffers for the next strip."""
         buffers, kept = iter(buffers), []
         last = tf.cast(last, tf.int32)
 
         def extend(x, radius):
-            """Put the kept rows before x and, below the image's last strip, the zeros of the padding."""
+            """Prepend the buffered rows to x and append zero padding below the image's last strip."""
             below = tf.zeros((1, last * radius, tf.shape(x)[2], x.shape[3]), x.dtype)
             x = tf.concat([next(buffers), x, below], axis=1)
             kept.append(x[:, -2 * radius :])
@@ -90,7 +93,7 @@ class Strips:
             return tf.add_n([tap[:, i : i + rows] for i, tap in enumerate(tf.split(taps, size, -1))]) + self.tail_bias
 
         def prelu(x, slopes):
-            # Where all slopes are at most 1, as nearly everywhere, PReLU(x) = max(x, slope * x).
+            # PReLU(x) = max(x, slope * x) if all slopes are at most 1, which is faster.
             convex = slopes.numpy().max() <= 1
             return tf.maximum(x, slopes * x) if convex else tf.where(x > 0, x, slopes * x)
 
@@ -114,5 +117,6 @@ class Strips:
         return to_uint8(x), kept
 
 
-def to_uint8(x):
+def to_uint8(x: tf.Tensor) -> tf.Tensor:
+    """Clip to [0, 255] and round."""
     return tf.cast(tf.round(tf.clip_by_value(x, 0, 255)), tf.uint8)

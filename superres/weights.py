@@ -1,4 +1,4 @@
-"""Where weights come from: bundled, a file of this project, a file of the course, the Hugging Face Hub."""
+"""Loading weights: bundled ones, files of this project or of the course, files on the Hugging Face Hub."""
 
 import functools
 import hashlib
@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import (
@@ -26,23 +27,23 @@ BUNDLED = ("srgan", "srresnet", "srcnn")
 EXPECTED = f"expected one of {', '.join(BUNDLED)}, srgan:ALPHA, a weights file, or hf://OWNER/REPO/FILE[@REVISION]"
 
 
-def load_generator(source="srgan"):
-    """The Keras model that ``source`` names, loaded once: RGB in [0, 255], (b, h, w, 3), to (b, 4h, 4w, 3).
+def load_generator(source: str | os.PathLike = "srgan") -> keras.Model:
+    """The Keras model that ``source`` names, cached: float32 RGB in [0, 255], (b, h, w, 3), to (b, 4h, 4w, 3).
 
     source: one of
         "srgan", "srresnet", "srcnn"  bundled under ``weights/``, their SHA-256 checked
         "srgan:ALPHA"                 ALPHA in [0, 1] between SRResNet (0) and SRGAN (1): network interpolation
                                       (Wang et al. 2018, ESRGAN, section 3.4)
         a path                        a ``.keras`` or ``.weights.h5`` file of this project, or a Keras 2 ``.h5`` of
-                                      the course (weights or whole model, batch normalisation included); loaded anew
-                                      once the file changes
+                                      the course (weights or whole model, batch normalisation included); loaded again
+                                      if the file has changed
         "hf://OWNER/REPO/FILE[@REVISION]"  such a file on the Hugging Face Hub, by way of its local cache
 
-    The network is recognised by the arrays the file holds; nothing else in the file is read, let alone executed.
-    SRCNN's model, unlike the others, takes the image already upscaled and keeps its size.
+    The network is recognised by the shapes of the arrays in the file; nothing else is read, and no code in it is run.
+    SRCNN's model, unlike the others, takes an image already upscaled and keeps its size.
 
     Raises ValueError (unknown name, not weights, damaged, another network), FileNotFoundError (no such file,
-    repository or revision), ConnectionError (the hub does not deliver and its cache holds no copy).
+    repository or revision), ConnectionError (the hub cannot be reached and its cache has no copy).
     """
     source = os.fspath(source)
     stat = os.stat(source) if os.path.isfile(source) else None
@@ -51,14 +52,14 @@ def load_generator(source="srgan"):
 
 @functools.lru_cache(maxsize=8)
 def load(source, version):
-    """``load_generator``, once for each ``version`` of the file that ``source`` names."""
+    """``load_generator``; ``version`` is only a cache key, which changes with the file that ``source`` names."""
     if source.startswith("srgan:"):
         return build(interpolated(source), source)
     return build(read_arrays(locate(source), source), source)
 
 
 def locate(source):
-    """The local path of the file that ``source`` names, verified or downloaded where need be."""
+    """The local path of the file that ``source`` names; bundled ones are verified, those of the hub downloaded."""
     if source in BUNDLED:
         return bundled(source)
     if source.startswith("hf://"):
@@ -73,7 +74,7 @@ def locate(source):
 
 
 def bundled(name):
-    """The path of a file under ``weights/``, once its content matches ``weights/SHA256SUMS`` (``sha256sum -c``)."""
+    """The path of a file under ``weights/``, checked against ``weights/SHA256SUMS`` (as ``sha256sum -c``)."""
     path = FOLDER / f"{name}_x4.keras"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: the bundled weights are missing; restore them with git checkout")
@@ -84,6 +85,7 @@ def bundled(name):
 
 
 def interpolated(source):
+    """The arrays of ``srgan:ALPHA``, as ``read_arrays``."""
     try:
         alpha = float(source.removeprefix("srgan:"))
     except ValueError:
@@ -102,7 +104,7 @@ def download(source):
     repository, file, revision = match.groups()
     try:
         if not isinstance(try_to_load_from_cache(repository, file, revision=revision), str):
-            # Asks once. hf_hub_download, when it has no copy to fall back to, repeats itself for minutes.
+            # Fails at once if the hub cannot be reached; hf_hub_download would retry for minutes.
             get_hf_file_metadata(hf_hub_url(repository, file, revision=revision))
         return hf_hub_download(repository, file, revision=revision)
     except HFValidationError as error:
@@ -112,8 +114,8 @@ def download(source):
     except RevisionNotFoundError as error:
         raise FileNotFoundError(f"{source}: {repository} on the hub has no revision {revision}") from error
     except Exception as error:
-        # LocalEntryNotFoundError means a hub that could not be asked. Other errors of the connection are those of
-        # requests, httpx or httpx2, whichever this version of huggingface_hub is built on.
+        # LocalEntryNotFoundError means that the hub could not be reached. The types of other connection errors depend
+        # on the HTTP library that this version of huggingface_hub uses.
         if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
             raise FileNotFoundError(f"{source}: {repository} on the hub has no file {file}") from error
         reason = str(error).partition("\n")[0]
@@ -121,25 +123,25 @@ def download(source):
 
 
 def read_arrays(path, source):
-    """Arrays of every layer that has any, [[kernel, bias], [slopes], ...], from a Keras 3 or Keras 2 weights file.
+    """The arrays of all layers that have any, [[kernel, bias], [slopes], ...], from a Keras 3 or Keras 2 weights file.
 
-    Layers of one class are in the network's order; across classes only Keras 2 files keep it.
+    Layers of one class are in the network's order; layers of different classes only in a Keras 2 file.
     """
     try:
         if zipfile.is_zipfile(path):
-            # Read whole, for only then does zipfile compare the checksum.
+            # zipfile compares the checksum only if a member is read to its end.
             with zipfile.ZipFile(path) as archive:
                 path = io.BytesIO(archive.read("model.weights.h5"))
         with h5py.File(path) as file:
             return arrays_of(file)
-    # h5py and zipfile meet damage with nearly every class of error.
-    except Exception as error:
+    except Exception as error:  # h5py and zipfile raise exceptions of many types for damaged files
         raise ValueError(
             f"{source}: not a weights file, or a damaged one ({error}): expected .keras, .weights.h5 or Keras 2 .h5"
         ) from error
 
 
 def arrays_of(file):
+    """``read_arrays`` of an open HDF5 file."""
     weights = file.get("model_weights", file)
     if "layer_names" in weights.attrs:
         groups = [weights[name] for name in weights.attrs["layer_names"]]
@@ -155,14 +157,14 @@ def arrays_of(file):
 
 
 def array(dataset, file):
-    """The values of an HDF5 dataset, provided they lie in this file: HDF5 can point at any other of the user's."""
+    """The values of an HDF5 dataset, float32. Raises ValueError if they are in another file, which HDF5 can link to."""
     if dataset.file != file or dataset.external or dataset.is_virtual:
         raise ValueError(f"{dataset.name} is kept outside it")
     return np.asarray(dataset, np.float32)
 
 
 def build(layers, source):
-    """The network that holds these arrays, with them in it."""
+    """The network whose layers fit these arrays, loaded with them. Raises ValueError if there is none."""
     kernels = [arrays[0] for arrays in layers if arrays[0].ndim == 4]
     filters = [kernel.shape[-1] for kernel in kernels]
     norms = any(len(arrays) == 4 for arrays in layers)
@@ -172,10 +174,10 @@ def build(layers, source):
         if len(kernels) == 3:
             model = network.srcnn(filters[:2])
         else:
-            # The course's files, batch-normalised as the paper has it, also end in the paper's tanh.
+            # The course's files have the paper's topology: batch normalisation and a tanh output.
             model = network.generator((len(kernels) - 5) // 2, filters[0], batch_norm=norms, tanh=norms)
         targets = [layer for layer in model.layers if layer.weights]
-        # The number of arrays tells the class, and sorting by it keeps the order within each.
+        # The number of arrays tells the class of a layer; a stable sort by it keeps the order within each class.
         for layer, arrays in zip(sorted(targets, key=lambda x: len(x.weights)), sorted(layers, key=len), strict=True):
             layer.set_weights(arrays)
     except ValueError as error:
