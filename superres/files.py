@@ -52,7 +52,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     Those of 32 bits are scaled from the smallest range that holds them: [0, 1] (floats only), 8, 16 or 32 bits; in a
     PGM from 16 bits, in a PFM from [0, 1]. Warns if frames after the first, EXIF data or the ICC profile are ignored.
 
-    Raises FileNotFoundError; ValueError if the file is not an image, empty, damaged, truncated, or above ``MAX_PIXELS``.
+    Raises FileNotFoundError; ValueError if the file is not an image, empty, damaged, truncated, or too large.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such image file")

@@ -8,8 +8,28 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 import superres  # noqa: E402, F401  (quietens TensorFlow before anything else imports it)
+
+# The same examples in every run, however slow the machine is.
+settings.register_profile(
+    "repeatable",
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("repeatable")
+
+
+def pytest_configure(config):
+    """Ignore what Keras says about its own use of NumPy, and about the legacy files that some tests write."""
+    for message in (
+        "__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
+        "You are saving your model as an HDF5 file:UserWarning",
+    ):
+        config.addinivalue_line("filterwarnings", f"ignore:{message}")
 
 
 @pytest.fixture
@@ -18,7 +38,7 @@ def rng():
 
 
 def randomise(model, seed=0):
-    """Random weights of a size that keeps signals in range, biases, slopes and batch statistics included."""
+    """Set random weights, biases, slopes and batch statistics included, of a size that keeps signals in range."""
     rng = np.random.default_rng(seed)
     for layer in model.layers:
         for variable in layer.weights:
@@ -31,7 +51,7 @@ def randomise(model, seed=0):
 
 
 def plain(model, image):
-    """The plain Keras graph's image, clipped and rounded, as the course does it."""
+    """The image from the plain Keras graph, clipped and rounded, as in the course."""
     return np.clip(model(image[None], training=False)[0], 0, 255).round().astype(np.uint8)
 
 
@@ -44,14 +64,14 @@ def difference(a, b):
 
 @pytest.fixture(scope="session")
 def photo():
-    """A real low-resolution image, odd in size."""
+    """A real low-resolution image with odd height and width."""
     from superres.files import read_image
 
     return read_image(ROOT / "images" / "dogs_lr.jpg")[40:89, 50:107].copy()
 
 
 def mutations(originals, count, seed=0):
-    """``count`` damaged files: bytes changed, cut out of or spliced into one of the originals, or its end missing."""
+    """``count`` damaged files: bytes of an original changed, removed, repeated or inserted, or the end cut off."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
         data = bytearray(originals[rng.integers(len(originals))])

@@ -1,18 +1,14 @@
-"""What the tests of GIFs share: generated content, and the frames as other readers see them."""
+"""Shared by the tests of GIFs: generated content, and frames as other readers decode them."""
 
 import cv2
 import numpy as np
-from hypothesis import HealthCheck, settings
 from PIL import Image, ImageSequence
 
 PALETTE = np.random.default_rng(0).permutation(256**3)[:256].astype("<u4").view(np.uint8).reshape(-1, 4)[:, :3].copy()
-quick = settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 
 
 def rgba(frame):
-    """RGBA with alpha 0 or 255 and nothing under alpha 0: what a GIF can tell apart."""
+    """RGBA with alpha 0 or 255, and all channels 0 where alpha is 0: what a GIF can store."""
     if frame.shape[2] == 3:
         return np.dstack([frame, np.full(frame.shape[:2], 255, np.uint8)])
     visible = frame[..., 3:] >= 128

@@ -1,4 +1,4 @@
-"""GIFs as written, read back by this project, Pillow, OpenCV, ImageMagick and gifsicle."""
+"""Writing GIFs: files read back with this project, Pillow, OpenCV, ImageMagick and gifsicle."""
 
 import shutil
 import struct
@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gifs import PALETTE, noise, opencv_frames, pillow_frames, quick, rgba, write
+from gifs import PALETTE, noise, opencv_frames, pillow_frames, rgba, write
 from superres.gif_reader import open_gif, read_gif
 from superres.gif_writer import save_gif
 
 
 @st.composite
 def clips(draw):
-    """Frames of few colours, with static parts and perhaps holes, their durations and loop."""
+    """Frames of few colours with static and perhaps transparent parts, durations and loop."""
     height, width, channels = draw(st.integers(1, 64)), draw(st.integers(1, 64)), draw(st.sampled_from([3, 4]))
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     colours = np.column_stack([random.permutation(PALETTE)[:60], random.choice([0, 100, 128, 255], 60)])
@@ -32,10 +32,9 @@ def clips(draw):
     return frames, durations, draw(st.sampled_from([None, 0, 1, 7, 65535]))
 
 
-@quick
 @given(clips())
 def test_round_trip(tmp_path, clip):
-    """Few enough colours for the palettes: everything comes back, in our reading and in Pillow's."""
+    """Lossless with few enough colours for the palettes."""
     frames, durations, loop = clip
     path = tmp_path / "a.gif"
     save_gif(path, iter(frames), durations, loop)
@@ -58,6 +57,7 @@ CASES = {
     "two colours": [np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 255, np.uint8)],
     "all transparent": [np.zeros((4, 6, 4), np.uint8)] * 2,
     "a hole": [np.dstack([noise((6, 6, 3)), np.eye(6, dtype=np.uint8) * 255])] * 2,
+    "a hole in the second": [rgba(noise((6, 6, 3))), np.dstack([noise((6, 6, 3)), np.eye(6, dtype=np.uint8) * 255])],
     "3 colours and none": [PALETTE[np.arange(12).reshape(3, 4) % 3], PALETTE[np.arange(12).reshape(3, 4) % 4]],
     "255 colours": [PALETTE[:255].reshape(15, 17, 3), PALETTE[1:].reshape(15, 17, 3)],
     "256 colours": [PALETTE.reshape(16, 16, 3)] * 2,
@@ -66,7 +66,7 @@ CASES = {
 
 
 def images_of(data):
-    """Of every image in a file without a loop block: transparent index or None, table size, LZW code size, pixels."""
+    """Transparent index or None, table size, LZW code size and pixels of all images of a file without a loop block."""
     position = 19
     while data[position : position + 1] != b";":
         transparent = data[position + 6] if data[position + 3] & 1 else None
@@ -128,7 +128,7 @@ def test_gifsicle_sees_the_same(tmp_path, frames):
 
 
 def test_a_small_spot_keeps_its_colour_and_noise_its_detail(tmp_path):
-    """Four pixels of a colour of their own among 240,000; and no worse for the rest than Pillow's median cut."""
+    """Four blue pixels among 240,000 grey ones, and a higher PSNR than Pillow's median cut."""
     rng = np.random.default_rng(0)
     frame = (rng.normal(128, 20, (400, 600, 1)) + rng.normal(0, 8, (400, 600, 3))).clip(0, 255).astype(np.uint8)
     frame[200:202, 301:303] = 30, 60, 200
@@ -139,7 +139,7 @@ def test_a_small_spot_keeps_its_colour_and_noise_its_detail(tmp_path):
     assert cv2.PSNR(frame, back) > cv2.PSNR(frame, median_cut) + 0.5
 
 
-def test_still_pixels_stay_in_a_file_of_many_colours(tmp_path):
+def test_static_pixels_do_not_change_in_a_file_of_many_colours(tmp_path):
     frames = [noise((40, 60, 3))]
     for seed in range(1, 6):
         frames.append(frames[-1].copy())
@@ -161,7 +161,7 @@ def test_palette_is_nearer_than_median_cut(tmp_path):
 
 
 def test_a_noisy_frame_is_drawn_where_that_brings_it_nearer(tmp_path):
-    """Each pixel has the better of the colour on the screen and one of the new palette."""
+    """Each pixel has the nearer of the colour on the screen and the nearest of the new palette."""
     frames = [noise((40, 60, 3)) // 2 + noise((40, 60, 3), seed) // 64 for seed in range(4)]
     save_gif(tmp_path / "a.gif", frames, 40)
     back, _, _ = read_gif(tmp_path / "a.gif")
@@ -181,13 +181,13 @@ def test_a_generator_may_reuse_its_buffer(tmp_path):
     assert [frame.max() for frame in open_gif(tmp_path / "a.gif")] == [0, 100, 200]
 
 
-def test_500_frames_need_the_memory_of_50(tmp_path):
-    background = noise((120, 160, 3))
+def test_memory_does_not_grow_with_the_number_of_frames(tmp_path):
+    background = noise((60, 80, 3))
 
     def moving(count):
         for k in range(count):
             frame = background.copy()
-            frame[k % 100 : k % 100 + 20, k % 140 : k % 140 + 20] = k % 256
+            frame[k % 50 : k % 50 + 9, k % 70 : k % 70 + 9] = k % 256
             yield frame
 
     def peak(count):
@@ -199,7 +199,7 @@ def test_500_frames_need_the_memory_of_50(tmp_path):
         return most
 
     peak(2)
-    assert peak(500) < peak(50) + 20 * background.nbytes
+    assert peak(150) < peak(50) + 20 * background.nbytes
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
@@ -243,7 +243,7 @@ RGB = np.zeros((2, 2, 3), np.uint8)
         (None, 40, 0, "frames are NoneType"),
     ],
 )
-def test_what_no_gif_can_hold(tmp_path, frames, durations, loop, message):
+def test_invalid_arguments_are_refused(tmp_path, frames, durations, loop, message):
     with pytest.raises(ValueError, match=message):
         save_gif(tmp_path / "a.gif", frames, durations, loop)
     assert not list(tmp_path.iterdir())

@@ -96,6 +96,14 @@ def test_rgba_keeps_its_alpha(rng):
     np.testing.assert_array_equal(result[..., 3], alpha)
 
 
+def test_hidden_colours_do_not_matter(rng):
+    rgba = rng.integers(0, 256, (9, 12, 4), np.uint8)
+    rgba[:, 5:, 3] = 0
+    other = np.where(rgba[..., 3:] == 0, 255 - rgba, rgba)
+    other[..., 3] = rgba[..., 3]
+    np.testing.assert_array_equal(upscale(rgba, SMALL), upscale(other, SMALL))
+
+
 def test_hidden_colours_give_way_to_the_nearest_visible():
     rgba = np.zeros((1, 6, 4), np.uint8)
     rgba[0, 0], rgba[0, 5] = (255, 0, 0, 255), (0, 0, 255, 9)

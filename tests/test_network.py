@@ -1,4 +1,4 @@
-"""The fast graph against the plain one, and the pieces it is made of against TensorFlow's own."""
+"""The fast graph compared with the plain one, and its parts with TensorFlow's operations."""
 
 import keras
 import numpy as np
@@ -14,8 +14,8 @@ from superres.weights import load_generator
 
 def test_generator_is_the_papers():
     model = generator(batch_norm=True, tanh=True)
-    kinds = [type(layer).__name__ for layer in model.layers]
-    assert (kinds.count("Conv2D"), kinds.count("PReLU"), kinds.count("BatchNormalization")) == (37, 19, 33)
+    classes = [type(layer).__name__ for layer in model.layers]
+    assert tuple(map(classes.count, ("Conv2D", "PReLU", "BatchNormalization"))) == (37, 19, 33)
     assert generator().count_params() == 1_546_435
     assert srcnn().count_params() == 9 * 9 * 3 * 64 + 64 + 5 * 5 * 64 * 32 + 32 + 5 * 5 * 32 * 3 + 3
 
@@ -29,7 +29,7 @@ def test_fused_graph_equals_the_plain_one(rng, batch_norm, tanh, size):
     expected = plain(model, image)
     most, mean = difference(Upscaler(model)(image), expected)
     assert most <= 1 and mean < 0.01
-    assert size == (1, 1) or expected.std() > 10, "a flat image would prove nothing"
+    assert size == (1, 1) or expected.std() > 10, "too flat to show a difference"
 
 
 @pytest.mark.parametrize("name", ["srgan", "srresnet"])
