@@ -99,8 +99,8 @@ def transparent_value(value, raw_mode):
     """The transparent grey value or colour of a PNG in 8 bits; Pillow converts only the pixels to 8 bits."""
     if raw_mode == "RGB;16B":
         return tuple(channel >> 8 for channel in value)
-    if raw_mode in ("L;2", "L;4"):
-        return value * 255 // (2 ** int(raw_mode[-1]) - 1)
+    if raw_mode in ("1", "L;2", "L;4"):
+        return min(value * 255 // (2 ** int(raw_mode[-1]) - 1), 255)  # recent versions give 255 for 1 bit
     return value
 
 

@@ -1,5 +1,6 @@
 """Image files: colours, bit depths, sizes, damaged files, atomic writing."""
 
+import errno
 import io
 import os
 import struct
@@ -107,6 +108,7 @@ def test_deep_grey_is_scaled(name, content, scale, tmp_path):
     assert np.abs(read[..., 0].astype(float) - RAMP / scale).max() <= 1
 
 
+@pytest.mark.filterwarnings("error")
 def test_unsigned_32_bits_and_floats_outside_the_range(tmp_path):
     tall = np.array([[0, 2**31, 2**32 - 1]], np.uint32)
     signed = encoded(Image.fromarray(tall.view(np.int32)), "TIFF")
@@ -222,6 +224,13 @@ def test_a_profile_that_does_not_fit_is_ignored_with_a_warning(profile, tmp_path
     path = write(tmp_path / "a.png", encoded(image, "PNG", icc_profile=profile))
     with pytest.warns(UserWarning, match="a.png: the colour profile is ignored"):
         np.testing.assert_array_equal(read_image(path), image)
+
+
+def test_an_rgb_profile_of_a_cmyk_image_is_ignored_with_a_warning(tmp_path):
+    cyan = Image.new("CMYK", (8, 8), (255, 0, 0, 0))
+    path = write(tmp_path / "a.tif", encoded(cyan, "TIFF", icc_profile=display_p3()))
+    with pytest.warns(UserWarning, match="a.tif: the colour profile is ignored: it is for RGB, the image is CMYK"):
+        np.testing.assert_array_equal(read_image(path), np.asarray(cyan.convert("RGB")))
 
 
 @pytest.mark.parametrize("name", [b"zTXt", b"iTXt", b"tEXt"])
@@ -386,6 +395,18 @@ def test_save_image_takes_uint8_images_alone(image, tmp_path):
 def test_jpeg_is_written_at_quality_95(tmp_path, image):
     save_image(tmp_path / "a.jpg", image)
     assert (tmp_path / "a.jpg").read_bytes() == encoded(image, "JPEG", quality=95)
+
+
+def test_a_full_disk_is_an_error_of_the_system(tmp_path, image, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    check_output(tmp_path / "a.png", image.shape)
+    monkeypatch.setattr(files, "check_output", lambda *_: None)
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(OSError, match="No space left"):
+        save_image(tmp_path / "a.png", image)
+    assert not list(tmp_path.iterdir())
 
 
 def test_targets_that_cannot_be_written(tmp_path, image):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from srgan import apply_srgan, bicubic_upscale
 from superres.figures import side_by_side
-from superres.frames import AVERAGED, CONTEXT, STATIC_RADIUS, cover, upscale_frames
+from superres.frames import AVERAGED, CONTEXT, cover, upscale_frames
 from superres.gif_reader import open_gif
 from superres.gif_writer import save_gif
 from superres.inference import upscale
@@ -53,7 +53,7 @@ def test_motion_is_as_in_the_whole_frame_and_costs_its_area(rng, function):
 
 
 def test_only_pixels_near_motion_change(rng):
-    """A dot crosses a noisy background: within ``STATIC_RADIUS`` as in the whole frame, elsewhere as in the first."""
+    """A dot crosses a noisy background: within two pixels as in the whole frame, elsewhere as in the first."""
     background = rng.integers(0, 256, (12, 30, 3), np.uint8)
     frames = [background.copy() for _ in range(4)]
     for i, frame in enumerate(frames):
@@ -61,11 +61,11 @@ def test_only_pixels_near_motion_change(rng):
     whole = [small(frame) for frame in frames]
     result = list(upscale_frames(frames, small))
     static = np.ones(whole[0].shape[:2], bool)
-    static[4 * (6 - STATIC_RADIUS) : 4 * (7 + STATIC_RADIUS), 4 * (4 - STATIC_RADIUS) : 4 * (8 + STATIC_RADIUS)] = False
+    static[4 * 4 : 4 * 9, 4 * 2 : 4 * 10] = False
     assert any((a[static] != b[static]).any() for a, b in zip(whole[:-1], whole[1:], strict=True)), "nothing would show"
     for i, frame in enumerate(result):
         np.testing.assert_array_equal(frame[static], whole[0][static])
-        near = np.s_[4 * (6 - STATIC_RADIUS) : 4 * (7 + STATIC_RADIUS), 4 * (3 + i - STATIC_RADIUS) : 4 * (5 + i)]
+        near = np.s_[4 * 4 : 4 * 9, 4 * (2 + max(i - 1, 0)) : 4 * (7 + i)]
         assert difference(frame[near], whole[i][near])[0] <= 1
 
 
@@ -83,14 +83,26 @@ def nearest(image):
     return image.repeat(4, axis=0).repeat(4, axis=1)
 
 
-def test_the_first_8_results_under_noise_are_averaged(rng):
-    frames = [np.full((9, 9), 100, np.uint8) for _ in range(12)]
-    for frame in frames:
-        frame[4, 4] += rng.integers(0, 20)
-    values = [float(frame[4, 4]) for frame in frames]
+def with_dot(level):
+    frame = np.full((9, 9), 100, np.uint8)
+    frame[4, 4] = level
+    return frame
+
+
+def test_the_first_8_results_under_noise_are_averaged_and_static_pixels_keep_their_first():
+    levels = [100, 110] * 4 + [150] * 4
+    frames = [with_dot(level) for level in levels]
     for k, result in enumerate(upscale_frames(frames, nearest), start=1):
-        assert abs(result[18, 18] - np.mean(values[: min(k, 8)])) < 0.51
-        assert (np.delete(result.reshape(-1, 4, 36), 4, axis=0) == 100).all()
+        assert abs(result[18, 18] - np.mean(levels[: min(k, 8)])) < 0.51
+    first = bicubic_upscale(frames[0])
+    for result in upscale_frames(frames, bicubic_upscale):
+        result[16:20, 16:20] = first[16:20, 16:20]
+        np.testing.assert_array_equal(result, first)
+
+
+def test_a_level_that_keeps_rising_is_motion():
+    *_, result = upscale_frames([with_dot(level) for level in (100, 150, 200)], nearest)
+    assert result[18, 18] == 200
 
 
 @pytest.mark.parametrize(

@@ -233,6 +233,7 @@ RGB = np.zeros((2, 2, 3), np.uint8)
         ([RGB], [-10], 0, "-10 ms"),
         ([RGB], 655360, 0, "655360 ms"),
         ([RGB], 40, -1, "loop is -1"),
+        ([RGB], 40, 65536, "loop is 65536"),
         ([RGB], 40, 1.5, "loop is 1.5"),
         ([RGB], 40, "0", "loop is '0'"),
         ([RGB], None, 0, "a duration is None"),
