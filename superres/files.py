@@ -18,8 +18,8 @@ MAX_PIXELS = 2**28
 # Pillow's own limit on reading is smaller than a 12-megapixel photograph x4.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
-# Largest width or height in pixels that a format can hold.
-LONGEST_SIDE = {"AVIF": 65536, "GIF": 65535, "JPEG": 65500, "WEBP": 16383}
+# Largest width or height in pixels of formats whose encoders do not say so clearly.
+LONGEST_SIDE = {"GIF": 65535, "JPEG": 65500, "WEBP": 16383}
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}

@@ -385,6 +385,12 @@ def test_whatever_passes_the_check_can_be_written_and_read(tmp_path_factory, suf
     assert read_image(path).shape == image.shape
 
 
+@pytest.mark.parametrize("name, longest", [("a.webp", 16383), ("a.jpg", 65500), ("a.gif", 65535)])
+def test_the_longest_side_of_a_format_can_be_written(name, longest, tmp_path):
+    save_image(tmp_path / name, np.zeros((1, longest), np.uint8))
+    assert read_image(tmp_path / name).shape == (1, longest, 3)
+
+
 @pytest.mark.parametrize("image", [np.zeros((4, 4)), np.zeros((4, 4, 2), np.uint8), [[1]], np.zeros((0, 4), np.uint8)])
 def test_save_image_takes_uint8_images_alone(image, tmp_path):
     with pytest.raises(ValueError, match="expected .*image.*got"):

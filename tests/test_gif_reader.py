@@ -165,6 +165,12 @@ def test_a_later_image_over_the_edge_is_cut(tmp_path):
     np.testing.assert_array_equal(frames, [PALETTE[indices[:2, :2]], PALETTE[indices[::-1][:2, :2]]])
 
 
+@pytest.mark.parametrize("application", [b"NETSCAPE2.0", b"ANIMEXTS1.0"])
+def test_the_loop_count_of_either_application(application, tmp_path):
+    data = build_gif((1, 1), [{"indices": np.zeros((1, 1), np.uint8)}], loop=7)
+    assert open_gif(write(tmp_path / "a.gif", data.replace(b"NETSCAPE2.0", application))).loop == 7
+
+
 def test_open_gif_is_lazy_and_repeats(tmp_path):
     path = tmp_path / "a.gif"
     save_gif(path, [noise((6, 9, 3), seed) // 32 * 32 for seed in range(3)], [10, 20, 30], 4)
@@ -268,6 +274,8 @@ def test_garbage_between_blocks_is_an_error(tmp_path):
         open_gif(write(tmp_path / "a.gif", whole[:first] + b"garbage" + whole[first:]))
     with pytest.raises(ValueError, match="a.gif: frame 1 of the GIF is damaged"):
         open_gif(write(tmp_path / "a.gif", build_gif((2, 2), [])[:-1] + b"garbage;"))
+    with pytest.raises(ValueError, match="a.gif: frame 3 of the GIF is damaged"):
+        open_gif(write(tmp_path / "a.gif", whole[:-1] + b"!\xf9\4\0\0\0\0\0garbage"))
     with pytest.warns(UserWarning, match="stray bytes in place of its trailer"):
         assert len(open_gif(write(tmp_path / "a.gif", whole[:-1] + b"garbage"))) == 2
 
@@ -293,10 +301,18 @@ def test_an_index_beyond_the_palette_is_black(tmp_path):
     np.testing.assert_array_equal(frames[0][0], [[*palette[1], 255], [0, 0, 0, 255], [0, 0, 0, 0]])
 
 
-@pytest.mark.parametrize("screen, box", [((65535, 65535), (1, 1)), ((1, 1), (65535, 65535)), ((65535, 1), (1, 65535))])
-def test_a_claimed_size_is_refused_before_memory_is_asked_for(screen, box, tmp_path):
-    data = build_gif(screen, [{"indices": np.zeros((1, 1), np.uint8)}])
-    descriptor = data.index(b",\0\0\0\0") + 5
+@pytest.mark.parametrize(
+    "screen, box, count",
+    [
+        ((65535, 65535), (1, 1), 1),
+        ((1, 1), (65535, 65535), 1),
+        ((65535, 1), (1, 65535), 1),
+        ((1, 1), (65535, 65535), 2),
+    ],
+)
+def test_a_claimed_size_is_refused_before_memory_is_asked_for(screen, box, count, tmp_path):
+    data = build_gif(screen, [{"indices": np.zeros((1, 1), np.uint8)}] * count)
+    descriptor = data.rindex(b",\0\0\0\0") + 5
     path = write(tmp_path / "bomb.gif", data[:descriptor] + struct.pack("<HH", *box) + data[descriptor + 4 :])
     tracemalloc.start()
     with pytest.raises(ValueError, match="bomb.gif: too large: 65535x65535 pixels, expected at most"):
