@@ -73,7 +73,7 @@ class Gif:
                     area[:] = before
 
 
-def open_gif(path) -> Gif:
+def open_gif(path: str | os.PathLike) -> Gif:
     """Check a whole GIF file, decoding every frame once.
 
     As in browsers, the screen is extended to hold the first frame. Warns if all frames are complete but the file has a
@@ -91,7 +91,7 @@ def open_gif(path) -> Gif:
     return replace(gif, transparent=any(transparent))
 
 
-def read_gif(path) -> tuple[list[np.ndarray], list[int], int | None]:
+def read_gif(path: str | os.PathLike) -> tuple[list[np.ndarray], list[int], int | None]:
     """The frames, durations in milliseconds and loop count of a GIF, as in ``Gif``. Raises as ``open_gif``."""
     gif = open_gif(path)
     return list(gif), list(gif.durations), gif.loop

@@ -5,6 +5,7 @@ frames in memory before it saves. Section numbers are those of the GIF89a specif
 https://www.w3.org/Graphics/GIF/spec-gif89a.txt
 """
 
+import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise, repeat
@@ -22,7 +23,9 @@ SAMPLE = 5000  # approximate number of pixels that the first palette is made fro
 LONGEST = 65535 * 10  # milliseconds: delays are 16-bit, in hundredths of a second
 
 
-def save_gif(path, frames: Iterable[np.ndarray], durations: int | Sequence[int], loop: int | None = 0) -> None:
+def save_gif(
+    path: str | os.PathLike, frames: Iterable[np.ndarray], durations: int | Sequence[int], loop: int | None = 0
+) -> None:
     """Write a GIF; memory use does not grow with the number of frames.
 
     frames: uint8 images of one shape, RGB (h, w, 3) or RGBA (h, w, 4): a list or an iterator. Alpha is stored as

@@ -43,7 +43,7 @@ def load_generator(source: str | os.PathLike = "srgan") -> keras.Model:
     SRCNN's model, unlike the others, takes an image already upscaled and keeps its size.
 
     Raises ValueError (unknown name, not weights, damaged, another network), FileNotFoundError (no such file,
-    repository or revision), ConnectionError (the hub cannot be reached and its cache has no copy).
+    repository or revision), ConnectionError (the download fails and the cache has no copy).
     """
     source = os.fspath(source)
     stat = os.stat(source) if os.path.isfile(source) else None
@@ -119,7 +119,7 @@ def download(source):
         if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
             raise FileNotFoundError(f"{source}: {repository} on the hub has no file {file}") from error
         reason = str(error).partition("\n")[0]
-        raise ConnectionError(f"{source}: no copy in the cache, and the hub does not deliver: {reason}") from error
+        raise ConnectionError(f"{source}: not in the cache, and the download from the hub failed: {reason}") from error
 
 
 def read_arrays(path, source):

@@ -412,7 +412,7 @@ def test_a_hub_that_does_not_answer_is_an_error_soon(fault, new_session, hub):
         closed = f"http://127.0.0.1:{unused.getsockname()[1]}"
     hub.fault = fault
     load = new_session(**{"closed": {"HF_ENDPOINT": closed}, "offline": {"HF_HUB_OFFLINE": "1"}}.get(fault, {}))
-    with pytest.raises(ConnectionError, match="hf://someone/faces/models/x4.keras: no copy in the cache, and the hub"):
+    with pytest.raises(ConnectionError, match="hf://someone/faces/models/x4.keras: not in the cache, and the download"):
         load("hf://someone/faces/models/x4.keras")
     assert len(hub.requests) <= 6  # some versions of huggingface_hub retry five times
 
@@ -420,7 +420,9 @@ def test_a_hub_that_does_not_answer_is_an_error_soon(fault, new_session, hub):
 def test_an_interrupted_download_is_an_error_and_can_be_repeated(new_session, hub, monkeypatch):
     hub.fault = "cut"
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    with pytest.raises(ConnectionError, match="hf://someone/faces/models/x4.keras: .* the hub does not deliver"):
+    with pytest.raises(
+        ConnectionError, match="hf://someone/faces/models/x4.keras: .* the download from the hub failed"
+    ):
         new_session()("hf://someone/faces/models/x4.keras")
     hub.fault = None
     assert new_session()("hf://someone/faces/models/x4.keras")
