@@ -32,6 +32,18 @@ def test_fused_graph_equals_the_plain_one(rng, batch_norm, tanh, size):
     assert size == (1, 1) or expected.std() > 10, "too flat to show a difference"
 
 
+def test_prelu_with_slopes_above_1(rng):
+    """PReLU(x) = max(x, slope * x) only up to a slope of 1."""
+    model = randomise(generator(blocks=1, channels=4))
+    for layer in model.layers:
+        if isinstance(layer, layers.PReLU):
+            layer.set_weights([layer.get_weights()[0] + 1])
+    image = rng.integers(0, 256, (9, 12, 3), np.uint8)
+    expected = plain(model, image)
+    assert difference(Upscaler(model)(image), expected)[0] <= 1
+    assert expected.std() > 10, "too flat to show a difference"
+
+
 @pytest.mark.parametrize("name", ["srgan", "srresnet"])
 def test_fused_graph_equals_the_plain_one_with_the_bundled_weights(name, photo):
     model = load_generator(name)
