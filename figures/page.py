@@ -51,7 +51,7 @@ def before_after(before: np.ndarray, after: np.ndarray, labels: tuple[str, str],
   <div style="position: absolute; top: 0; left: 0; height: {height}px; overflow: hidden; border-right: 3px solid white">
     <img src="{old}" alt="{left}" style="{size}; position: absolute; top: 0; left: 0">
     <div style="{corner}; left: 8px">{left}</div>
-    <div style="position: absolute; top: 50%; right: 0; padding: 4px; background-color: white; color: black">&harr;</div>
+    <div style="position: absolute; top: 50%; right: 0; padding: 4px; background-color: white">&harr;</div>
     <div style="position: relative; width: {width // 2}px; min-width: 24px; max-width: {width - 3}px; height: 16px;
       overflow: hidden; resize: horizontal; opacity: 0; transform: scaleY({height / 16}); transform-origin: top"></div>
   </div>

@@ -66,7 +66,9 @@ def resolution_curves(results) -> Figure:
     for method in results[widths[0]]:
         right.plot(widths, [blur(images[method]) for images in results.values()], **style(method))
         if method != "Original":
-            left.plot(widths, [psnr(images["Original"], images[method]) for images in results.values()], **style(method))
+            left.plot(
+                widths, [psnr(images["Original"], images[method]) for images in results.values()], **style(method)
+            )
     left.set(ylabel="PSNR (dB)")
     right.set(ylabel="Blur (lower is sharper)")
     for axis in (left, right):

@@ -2,7 +2,6 @@
 
 import cv2
 import matplotlib.colors
-import numpy as np
 from matplotlib.figure import Figure
 
 from figures.page import DENSITY, DPI, WIDTH

@@ -34,7 +34,9 @@ def metrics_table(images, original) -> Markdown:
     """PSNR, SSIM and the no-reference blur measure of Crete et al. 2007 of every image, and the original's blur."""
     scores = [(title, *psnr_ssim(original, image), blur(image)) for title, image in images.items()]
     rows = [(title, f"{psnr:.2f}", f"{ssim:.3f}", f"{blurred:.3f}") for title, psnr, ssim, blurred in scores]
-    return Markdown(markdown_table(("", "PSNR (dB)", "SSIM", "Blur"), [*rows, ("Original", "", "", f"{blur(original):.3f}")]))
+    return Markdown(
+        markdown_table(("", "PSNR (dB)", "SSIM", "Blur"), [*rows, ("Original", "", "", f"{blur(original):.3f}")])
+    )
 
 
 def gif_table(files, frames) -> Markdown:
