@@ -27,7 +27,7 @@ def show(figure: Figure, alt: str, format: str = "png") -> Image:
     page = PIL.Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     if format == "png" and not figure.images:  # lines and letters: 256 colours are enough
         page = page.quantize(256, dither=PIL.Image.Dither.NONE)
-    options = {"optimize": True} if format == "png" else {"quality": 82, "subsampling": 0}
+    options = {"optimize": True} if format == "png" else {"quality": 80}
     file = io.BytesIO()
     page.save(file, format, **options)
     return Image(file.getvalue(), format=format, width=page.width // DENSITY, alt=alt)
@@ -51,9 +51,9 @@ def before_after(before: np.ndarray, after: np.ndarray, labels: tuple[str, str],
   <div style="position: absolute; top: 0; left: 0; height: {height}px; overflow: hidden; border-right: 3px solid white">
     <img src="{old}" alt="{left}" style="{size}; position: absolute; top: 0; left: 0">
     <div style="{corner}; left: 8px">{left}</div>
-    <div style="position: absolute; top: 50%; right: 0; padding: 4px; background-color: white">&harr;</div>
-    <div style="position: relative; width: {width // 2}px; min-width: 24px; max-width: {width - 3}px; height: 16px;
-      overflow: hidden; resize: horizontal; opacity: 0; transform: scaleY({height / 16}); transform-origin: top"></div>
+    <div style="position: absolute; top: 0; right: 0; padding: 0 4px; background-color: white">&harr;</div>
+    <div style="position: relative; width: {width // 2}px; min-width: 24px; max-width: {width - 3}px; height: 15px;
+      overflow: hidden; resize: horizontal; opacity: 0; transform: scaleY({height / 15}); transform-origin: top"></div>
   </div>
 </div>""")
 
