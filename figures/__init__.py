@@ -1,7 +1,7 @@
 """What the notebook shows: images side by side, a before/after slider, tables, plots and diagrams."""
 
 from figures.diagrams import draw_discriminator, draw_generator, draw_srcnn
-from figures.page import before_after, show
+from figures.page import before_after, show, show_file
 from figures.plots import (
     perception_distortion,
     property_gains,
@@ -25,5 +25,5 @@ __all__ = [
     "before_after", "categories_table", "correlations_table", "crops", "degradations_table", "draw_discriminator",
     "draw_generator", "draw_srcnn", "gif_table", "metrics_table", "model_card_table", "mosaic", "overview",
     "perception_distortion", "property_gains", "psnr_gains", "psnr_ssim_curves", "resolution_curves", "show",
-    "spectra", "spectra_2d", "zoom",
+    "show_file", "spectra", "spectra_2d", "zoom",
 ]  # fmt: skip

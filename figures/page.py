@@ -3,11 +3,13 @@
 import base64
 import html
 import io
+import mimetypes
+from pathlib import Path
 
 import cv2
 import numpy as np
 import PIL.Image
-from IPython.display import HTML, Image
+from IPython.display import HTML
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -16,7 +18,7 @@ DENSITY = 2  # pixels per CSS pixel, for the screens of today
 DPI = 96 * DENSITY
 
 
-def show(figure: Figure, alt: str, format: str = "png") -> Image:
+def show(figure: Figure, alt: str, format: str = "png") -> HTML:
     """A figure as a notebook's output, with a description for those who cannot see it.
 
     format: "png", or "jpeg", which is several times smaller, for whole photographs.
@@ -30,7 +32,18 @@ def show(figure: Figure, alt: str, format: str = "png") -> Image:
     options = {"optimize": True} if format == "png" else {"quality": 80}
     file = io.BytesIO()
     page.save(file, format, **options)
-    return Image(file.getvalue(), format=format, width=page.width // DENSITY, alt=alt)
+    return HTML(image_tag(file.getvalue(), f"image/{format}", alt, f'width="{page.width // DENSITY}"'))
+
+
+def show_file(path, alt: str) -> HTML:
+    """An image file or a GIF, at its own size."""
+    return HTML(image_tag(Path(path).read_bytes(), mimetypes.guess_type(path)[0], alt))
+
+
+def image_tag(data: bytes, kind: str, alt: str, attributes: str = "") -> str:
+    """An embedded image. nbconvert's page and JupyterLab leave an image output's description out, HTML's not."""
+    source = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    return f'<img src="{source}" alt="{html.escape(alt)}" {attributes}>'
 
 
 def before_after(before: np.ndarray, after: np.ndarray, labels: tuple[str, str], alt: str, scale: int = 2) -> HTML:
@@ -42,14 +55,15 @@ def before_after(before: np.ndarray, after: np.ndarray, labels: tuple[str, str],
     height, width = (scale * length for length in before.shape[:2])
     size = f"width: {width}px; height: {height}px; max-width: none; image-rendering: pixelated; margin: 0"
     corner = "position: absolute; top: 8px; padding: 2px 8px; color: white; background-color: rgba(0, 0, 0, 0.6)"
-    old, new = ("data:image/jpeg;base64," + base64.b64encode(jpeg(image)).decode() for image in (before, after))
     left, right = map(html.escape, labels)
+    new = image_tag(jpeg(after), "image/jpeg", alt, f'style="{size}"')
+    old = image_tag(jpeg(before), "image/jpeg", labels[0], f'style="{size}; position: absolute; top: 0; left: 0"')
     return HTML(f"""
 <div style="position: relative; width: {width}px; height: {height}px; overflow: hidden">
-  <img src="{new}" alt="{html.escape(alt)}" style="{size}">
+  {new}
   <div style="{corner}; right: 8px">{right}</div>
   <div style="position: absolute; top: 0; left: 0; height: {height}px; overflow: hidden; border-right: 3px solid white">
-    <img src="{old}" alt="{left}" style="{size}; position: absolute; top: 0; left: 0">
+    {old}
     <div style="{corner}; left: 8px">{left}</div>
     <div style="position: absolute; top: 0; right: 0; padding: 0 4px; background-color: white">&harr;</div>
     <div style="position: relative; width: {width // 2}px; min-width: 24px; max-width: {width - 3}px; height: 15px;

@@ -1,5 +1,6 @@
 """What is measured of images, and the figures and tables made of it."""
 
+import base64
 import io
 import re
 
@@ -106,7 +107,8 @@ def test_changed_static_pixels_are_counted():
 
 def pixels(output):
     """What a notebook's output shows, RGB uint8."""
-    return np.array(Image.open(io.BytesIO(output.data)).convert("RGB"))
+    data = re.search(r'base64,([^"]*)"', output.data)[1]
+    return np.array(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
 
 
 def holds(sheet, image, factor):
@@ -140,12 +142,16 @@ def test_overview_marks_the_boxes_and_names_the_scores(image):
     assert (pixels(figures.show(figure, "alt")) == sheets.rgb(sheets.CROP_COLOURS[0])).all(-1).any()
 
 
-def test_figures_have_a_size_on_the_page_and_a_description():
-    shown = figures.show(figures.draw_generator(), "a generator")
-    _, metadata = shown._repr_png_()
-    assert metadata == {"width": page.WIDTH, "alt": "a generator"}
+def test_figures_have_a_size_on_the_page_and_a_description(tmp_path, image):
+    shown = figures.show(figures.draw_generator(), 'a "generator"')
+    assert f'alt="a &quot;generator&quot;" width="{page.WIDTH}"' in shown.data
     assert pixels(shown).shape[1] == page.DENSITY * page.WIDTH
-    assert figures.show(figures.draw_srcnn(), "x", format="jpeg").data[:2] == b"\xff\xd8"
+    assert "data:image/jpeg;base64,/9j/" in figures.show(figures.draw_srcnn(), "x", format="jpeg").data
+    save_gif(tmp_path / "a.gif", [image], 100)
+    data = base64.b64encode((tmp_path / "a.gif").read_bytes()).decode()
+    assert figures.show_file(tmp_path / "a.gif", "clip").data.startswith(
+        f'<img src="data:image/gif;base64,{data}" alt="clip"'
+    )
 
 
 def test_no_text_of_a_figure_is_smaller_than_ten_points(image, rng):
