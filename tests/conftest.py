@@ -47,7 +47,7 @@ def photo():
     """A real low-resolution image, odd in size."""
     from superres.files import read_image
 
-    return read_image(ROOT / "images" / "dogs_lr.jpg")[40:89, 50:107].copy()
+    return read_image(ROOT / "images" / "flowers_lr.jpg")[40:89, 50:107].copy()
 
 
 def mutations(originals, count, seed=0):
