@@ -218,3 +218,14 @@ def test_correlations_are_spearmans(rng):
     expected = spearmanr([measures.fine_detail(images["Original"]) for images in results.values()], gains)
     row = figures.correlations_table(results).data.splitlines()[3]
     assert row.startswith("| Fine detail") and row.endswith(f"{expected.statistic:+.2f} (p = {expected.pvalue:.3f}) |")
+
+
+def test_flicker_table_measures_every_clip_against_the_originals(image):
+    originals = [image, image]
+    clips = {"Steady": [255 - image] * 2, "Blinking": [image, (image // 2).astype(np.uint8)]}
+    lines = figures.flicker_table(clips, originals).data.splitlines()
+    change = np.abs(measures.luma(image) - measures.luma(image // 2)).mean()
+    scores = [np.mean([measures.psnr(image, frame) for frame in frames]) for frames in clips.values()]
+    assert lines[2] == f"| Steady | 0.00 | {scores[0]:.2f} |"
+    assert lines[3].startswith(f"| Blinking | {change:.2f} | ")
+    assert lines[4] == "| Original | 0.00 |  |"

@@ -15,6 +15,7 @@ from superres.figures.tables import (
     categories_table,
     correlations_table,
     degradations_table,
+    flicker_table,
     gif_table,
     metrics_table,
     model_card_table,
@@ -23,7 +24,7 @@ from superres.figures.tables import (
 
 __all__ = [
     "before_after", "categories_table", "correlations_table", "crops", "degradations_table", "draw_discriminator",
-    "draw_generator", "draw_srcnn", "gif_table", "metrics_table", "model_card_table", "mosaic", "overview",
-    "perception_distortion", "property_gains", "psnr_gains", "psnr_ssim_curves", "resolution_curves", "show",
-    "show_file", "side_by_side", "spectra", "spectra_2d", "zoom",
+    "draw_generator", "draw_srcnn", "flicker_table", "gif_table", "metrics_table", "model_card_table", "mosaic",
+    "overview", "perception_distortion", "property_gains", "psnr_gains", "psnr_ssim_curves", "resolution_curves",
+    "show", "show_file", "side_by_side", "spectra", "spectra_2d", "zoom",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from superres.measures import (
     colourfulness,
     edge_density,
     fine_detail,
+    flicker,
     luma,
     psnr,
     psnr_ssim,
@@ -55,6 +56,16 @@ def gif_table(files, frames) -> Markdown:
         )  # fmt: skip
     header = "", "Frames", "Size", "Duration", "Loop", "Static pixels that change", "Bytes"
     return Markdown(markdown_table(header, rows))
+
+
+def flicker_table(clips, originals) -> Markdown:
+    """Flicker and mean PSNR of some clips, {title: frames}, against the original frames, and the originals' flicker."""
+    rows = [
+        (title, f"{flicker(frames, originals):.2f}", f"{np.mean(list(map(psnr, originals, frames))):.2f}")
+        for title, frames in clips.items()
+    ]
+    header = "", "Flicker (grey levels)", "PSNR (dB)"
+    return Markdown(markdown_table(header, [*rows, ("Original", f"{flicker(originals, originals):.2f}", "")]))
 
 
 def psnr_gains(images):
