@@ -20,9 +20,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from superres.degrade import degrade
-from superres.files import read_image, save_image
+from superres.files import atomic_write, read_image, save_image
 from superres.hardware import has_native_bfloat16
-from superres.inference import upscale
 from superres.network import SCALE
 from superres.weights import load_generator
 from training.data import find_images, read_hr
@@ -96,6 +95,8 @@ def target(base, teacher, weight, sigma):
 
 def make_targets(paths, folder, teacher, weight, sigma):
     """Write the targets of the images that have none yet. ValueError where the folder's others were made otherwise."""
+    from superres.inference import upscale  # needs TensorFlow, which training on these targets does not
+
     base, dtype = load_generator("srresnet"), "bfloat16" if has_native_bfloat16() else "float32"
     manifest = {"teacher": fingerprint(teacher), "base": fingerprint(base), "weight": weight, "sigma": sigma}
     folder.mkdir(parents=True, exist_ok=True)

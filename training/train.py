@@ -90,7 +90,8 @@ def prepare_trainer(args, network):
     if weights["hint"] and not (args.teacher and args.targets):
         raise ValueError("a hint loss needs --teacher and --targets")
     teacher = load_teacher(args.teacher) if weights["hint"] else None
-    trainer = SRGAN(network, feature_network(args.vgg), args.patch, weights, discriminator(), teacher)
+    features = feature_network(args.vgg) if weights["content"] else None
+    trainer = SRGAN(network, weights, args.patch, features, discriminator(), teacher)
     trainer.compile(muon, optimizer(keras.optimizers.Adam, args.auxiliary_rate or peak, args.steps))
     return trainer
 
