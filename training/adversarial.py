@@ -48,9 +48,9 @@ def discriminator(channels=32):
     return keras.Model(inputs, layers.Conv2D(1, 3, padding="same", dtype="float32")(x), name="discriminator")
 
 
-def with_features(model: keras.Model, names) -> keras.Model:
-    """The same network, weights shared, giving a list: its output and those of the layers ``names``."""
-    return keras.Model(model.input, [model.output, *(model.get_layer(name).output for name in names)])
+def with_hints(model: keras.Model) -> keras.Model:
+    """The same network, weights shared, giving a list: its output and those of the layers ``HINTS``."""
+    return keras.Model(model.input, [model.output, *(model.get_layer(name).output for name in HINTS)])
 
 
 def random_crop(images, size, seed):
@@ -78,12 +78,12 @@ class SRGAN(keras.Model):
         super().__init__(name="srgan")
         self.network, self.loss_weights, self.features = network, weights, features
         self.discriminator = discriminator if weights["adversarial"] else None
-        hints = HINTS if weights["hint"] else ()
-        self.student = with_features(with_fast_tail(network), hints)
-        self.teacher = with_features(teacher, hints) if hints else None
-        self.projections = [layers.Conv2D(output.shape[-1], 1) for output in self.teacher.outputs[1:]] if hints else []
-        for projection, output in zip(self.projections, self.student.outputs[1:], strict=True):
-            projection.build(output.shape)
+        self.student, self.teacher, self.projections = with_fast_tail(network), None, []
+        if weights["hint"]:
+            self.student, self.teacher = with_hints(self.student), with_hints(teacher)
+            self.projections = [layers.Conv2D(output.shape[-1], 1) for output in self.teacher.outputs[1:]]
+            for projection, output in zip(self.projections, self.student.outputs[1:], strict=True):
+                projection.build(output.shape)
         # The content loss costs more than the generator, so it sees a quarter of the patch. The window must not start
         # at a low-resolution pixel: VGG19's pooling would always meet the sub-pixels in one phase and imprint it.
         self.crop_size = SCALE * patch // 2 // 8 * 8
@@ -118,7 +118,7 @@ class SRGAN(keras.Model):
         weights = self.loss_weights
         terms = {}
         with gradient_tape() as tape:
-            sr, *hints = self.student(lr, training=True)
+            sr, *hints = self.student(lr, training=True) if self.teacher else [self.student(lr, training=True)]
             hr_crop, target_crop, sr_crop = ops.split(
                 random_crop(ops.concatenate([hr, target, sr]), self.crop_size, self.crop_seed), 3
             )

@@ -1,6 +1,6 @@
 """Average the weights of networks of one topology (model soup, Wortsman et al. 2022).
 
-    python -m training.average OUT.keras A.keras B.keras --weights 0.7 0.3
+python -m training.average OUT.keras A.keras B.keras --weights 0.7 0.3
 """
 
 import argparse

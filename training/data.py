@@ -126,9 +126,14 @@ class Patches:
                 yield ready.result()
 
 
+def bicubic_upscale(lr):
+    """The SRCNN's input: an image (h, w, 3) in [0, 255] upscaled by bicubic interpolation to whole grey levels."""
+    large = cv2.resize(lr, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
+    return np.clip(np.rint(large), 0, 255)
+
+
 def upscale_inputs(lr, hr):
-    """A batch for the SRCNN: low resolution bicubically upscaled, and both without the border."""
+    """A batch for the SRCNN: the inputs upscaled, and both without a border of 8 pixels, where there is no context."""
     border = 2 * SCALE
-    large = [cv2.resize(patch, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC) for patch in lr]
-    large = np.clip(np.rint(large), 0, 255)
+    large = np.stack([bicubic_upscale(patch) for patch in lr])
     return tuple(side[:, border:-border, border:-border] for side in (large, hr))

@@ -21,7 +21,7 @@ def start_as_upscaler(model):
     for layer in model.layers:
         if not isinstance(layer, layers.Conv2D):
             continue
-        kernel = np.array(keras.initializers.HeNormal()(layer.kernel.shape))
+        kernel = ops.convert_to_numpy(keras.initializers.HeNormal()(layer.kernel.shape)).copy()
         if layer.name in ("up1", "up2"):
             carry_rgb(kernel, copies=4)
         elif layer.name == "tail":

@@ -140,7 +140,7 @@ def read_features(file):
             weights = {name: (arrays[f"{name}/kernel"], arrays[f"{name}/bias"]) for name in names}
     except FileNotFoundError:
         raise FileNotFoundError(f"no such file of VGG features: {file}") from None
-    except (KeyError, ValueError) as error:
+    except Exception as error:  # NumPy and zipfile raise errors of many classes for a damaged file
         raise ValueError(f"{file} is no .npz file of layers with kernel and bias") from error
     if not ({"preprocess", "conv0"} & set(weights) and CONTENT_LAYERS & set(weights)):
         raise ValueError(f"{file} holds no VGG19 features; expected preprocess, block1_conv1... or conv0, conv11...")

@@ -46,7 +46,8 @@ class Targets:
             if not file.is_file():
                 raise FileNotFoundError(f"{folder}: no target for {path}; run python -m training.teacher on it")
             with Image.open(file) as target, Image.open(path) as image:
-                if target.size != tuple(side // SCALE * SCALE for side in image.size):
+                # Sorted, since EXIF data may have turned the image.
+                if sorted(target.size) != sorted(side // SCALE * SCALE for side in image.size):
                     raise ValueError(f"{file}: the target is {target.size}, but its image {path} is {image.size}")
 
     def __getitem__(self, path):
@@ -58,12 +59,14 @@ def target_file(folder, path):
 
 
 def read_manifest(folder):
+    """How the targets in ``folder`` were made: hashes of teacher and base, weight, sigma."""
     try:
-        return json.loads((folder / MANIFEST).read_text())
+        manifest = json.loads((folder / MANIFEST).read_text())
+        return {key: manifest[key] for key in ("teacher", "base", "weight", "sigma")}
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(f"{folder}: no folder of targets; make one with python -m training.teacher") from None
-    except ValueError as error:
-        raise ValueError(f"{folder / MANIFEST}: not a list of targets: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / MANIFEST}: damaged, or no description of targets: {error}") from error
 
 
 def fingerprint(model):
@@ -97,12 +100,15 @@ def make_targets(paths, folder, teacher, weight, sigma):
     """Write the targets of the images that have none yet. ValueError where the folder's others were made otherwise."""
     from superres.inference import upscale  # needs TensorFlow, which training on these targets does not
 
+    if sigma <= 0:
+        raise ValueError(f"--sigma must be above 0, got {sigma:g}")
     base, dtype = load_generator("srresnet"), "bfloat16" if has_native_bfloat16() else "float32"
     manifest = {"teacher": fingerprint(teacher), "base": fingerprint(base), "weight": weight, "sigma": sigma}
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / MANIFEST).exists():
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2))
-    elif differing := [key for key, value in read_manifest(folder).items() if manifest.get(key) != value]:
+        with atomic_write(folder / MANIFEST) as file:
+            file.write(json.dumps(manifest, indent=2).encode())
+    elif differing := [key for key, value in read_manifest(folder).items() if manifest[key] != value]:
         raise ValueError(f"{folder}: holds targets of another {' and '.join(differing)}; give another folder")
     for path in tqdm(paths, unit="image"):
         file = target_file(folder, path)
