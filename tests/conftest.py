@@ -103,5 +103,5 @@ def run(method, photos, out, *options):
     """``python -m training.train`` with small batches."""
     from training import train
 
-    common = ["--data", photos, "--out", out, "--batch", 2, "--patch", 16, "--checkpoint", 2]
+    common = ["--data", photos, "--out", out, "--batch", 2, "--patch", 16, "--checkpoint", 2, "--dtype", "float32"]
     train.main([str(argument) for argument in (method, *common, *options)])
