@@ -20,12 +20,13 @@ from training.losses import (
 HINTS = ("block03", "block07", "block11", "skip")
 
 
-def discriminator(channels=32):
-    """U-Net discriminator with spectral normalisation (Real-ESRGAN, section 3.3): a logit for every pixel.
+def discriminator(channels: int = 32) -> keras.Model:
+    """U-Net discriminator with spectral normalisation (Wang et al. 2021, Real-ESRGAN, section 3.3).
 
-    Average pooling in place of strided convolutions, whose uneven overlap the generator would answer with a dot grid.
-    Beside the image it is shown the image's fine detail, amplified: real and fake differ in little else, and without
-    it the first hundreds of steps teach it nothing. Height and width must be multiples of 8.
+    RGB in [0, 255], (b, h, w, 3), to a logit for every pixel, (b, h, w, 1); h and w must be multiples of 8. It
+    downscales by average pooling, since strided convolutions, which see some pixels more often than others, teach the
+    generator a checkerboard. Its input is the image and the image's fine detail, amplified: real and fake differ in
+    little else, and without it hundreds of steps pass before the discriminator tells them apart.
     """
 
     def conv(x, filters):
@@ -84,8 +85,8 @@ class SRGAN(keras.Model):
             self.projections = [layers.Conv2D(output.shape[-1], 1) for output in self.teacher.outputs[1:]]
             for projection, output in zip(self.projections, self.student.outputs[1:], strict=True):
                 projection.build(output.shape)
-        # The content loss costs more than the generator, so it sees a quarter of the patch. The window must not start
-        # at a low-resolution pixel: VGG19's pooling would always meet the sub-pixels in one phase and imprint it.
+        # The content loss costs more than the generator, so it sees a quarter of the patch. The window's place is not
+        # limited to multiples of SCALE: VGG19's pooling, always in one phase, would cause a checkerboard.
         self.crop_size = SCALE * patch // 2 // 8 * 8
         self.crop_seed = keras.random.SeedGenerator()
         self.built = True  # or Keras would, on some backends, call it to see what it builds
@@ -108,7 +109,7 @@ class SRGAN(keras.Model):
 
     @property
     def state(self):
-        """The variables that a run is continued from, less those of the generator's optimizer."""
+        """The variables that a run is resumed from, except those of the generator's optimizer."""
         discriminator = self.discriminator.weights if self.discriminator else []
         auxiliary = [*discriminator, *self.projection_variables, *self.auxiliary_optimizer.variables]
         return [*self.network.weights, *auxiliary, self.crop_seed.state]

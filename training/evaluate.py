@@ -26,7 +26,7 @@ from training.data import DEGRADATIONS, find_originals, low_resolution, read_hr
 METHODS = {"bicubic": "Bicubic", "srcnn": "SRCNN", "srresnet": "SRResNet", "srgan": "SRGAN"}
 
 
-def evaluate(paths, methods, degradations):
+def evaluate(paths: list[Path], methods: dict, degradations: list[str]) -> dict:
     """Mean PSNR (dB), SSIM and checkerboard strength on each degradation: {(method, degradation): means}.
 
     ``methods`` are functions by name, RGB uint8 (h, w, 3) -> (4h, 4w, 3).
@@ -42,7 +42,7 @@ def evaluate(paths, methods, degradations):
     return {key: tuple(np.mean(values, axis=0)) for key, values in scores.items()}
 
 
-def table(scores):
+def table(scores: dict) -> str:
     """The result of ``evaluate`` as a Markdown table, a row per method and a column per degradation."""
     methods, degradations = (list(dict.fromkeys(names)) for names in zip(*scores, strict=True))
     cells = [
@@ -53,7 +53,7 @@ def table(scores):
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def sheet(paths, methods, degradations, size=128):
+def sheet(paths: list[Path], methods: dict, degradations: list[str], size: int = 128) -> plt.Figure:
     """A Matplotlib figure of middle crops, ``size`` pixels: a row per image and degradation, a column per method."""
     rows = [(path, degradation) for path in paths for degradation in degradations]
     titles = [*methods, "Original"]
