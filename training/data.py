@@ -58,7 +58,7 @@ class Patches:
     """
 
     WINDOW = 64
-    STRIDE = 2
+    STRIDE = 4
 
     def __init__(self, folders, batch=16, patch=24, seed=0, degradations=tuple(DEGRADATIONS), targets=None):
         """``patch`` is the side of a low-resolution patch in pixels, ``degradations`` those to draw from.
