@@ -12,6 +12,7 @@ def test_speed_reports_ratios_and_memory(monkeypatch, rng):
     seconds = {"course": 4.0, "float32": 2.0, "bfloat16": 1.0}
     monkeypatch.setattr(speed, "seconds", lambda way, image: seconds[way.__name__])
     monkeypatch.setattr(speed, "measure", lambda way, size: (5.0, size[0] / 8, 100.0))
+    monkeypatch.setattr(speed, "race_clip", lambda size: (1.0, 0.5), raising=False)
     report = speed.report([rng.integers(0, 256, (6, 6, 3), np.uint8)])
     assert "| 8x6 | 4.00 | 2.00x | 4.00x | 100 | 100 | 100 |" in report
     assert "16x12: 2 s, peak 100 MB, 0.50 times the time per pixel." in report
@@ -19,7 +20,15 @@ def test_speed_reports_ratios_and_memory(monkeypatch, rng):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
-def test_speed_measures_a_process_of_its_own(capsys):
-    speed.main("float32", 8, 6)
-    first, second, megabytes = map(float, capsys.readouterr().out.split())
+def test_speed_measures_a_process_of_its_own():
+    first, second, megabytes = speed.measure(speed.float32, (8, 6))
     assert min(first, second) > 0 and 100 < megabytes < 8000
+
+
+def test_speed_takes_a_folder(photos, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(speed, "report", lambda images: f"{len(images)} of {images[0].shape}")
+    speed.main([str(photos), "--limit", "2"])
+    assert capsys.readouterr().out == "2 of (32, 42, 3)\n"
+    with pytest.raises(SystemExit) as exit:
+        speed.main([str(tmp_path / "none")])
+    assert exit.value.code == 2 and "no images" in capsys.readouterr().err
