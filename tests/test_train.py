@@ -1,11 +1,13 @@
 import csv
 import itertools
+import subprocess
+import sys
 
 import cv2
 import keras
 import numpy as np
 import pytest
-from conftest import randomise, run
+from conftest import ROOT, randomise, run
 from PIL import Image
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
@@ -308,3 +310,9 @@ def test_an_average_of_what_does_not_fit_is_refused(sources, options, message, n
     error = capsys.readouterr().err
     assert exit.value.code == 2 and message in error and error.count("\n") == 1
     assert not (tmp_path / "out.keras").exists()
+
+
+def test_training_imports_nothing_that_only_inference_needs():
+    """``superres.inference`` needs TensorFlow, training can do with another of Keras' backends."""
+    code = "import sys; sys.modules['superres.inference'] = None; import training.train"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

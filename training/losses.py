@@ -123,7 +123,7 @@ def feature_network(files: list[str] | None = None) -> keras.Model:
     return network
 
 
-def imagenet_vgg19():
+def imagenet_vgg19() -> dict:
     """Kernels and biases of ``keras.applications.VGG19`` by layer name, after a ``preprocess`` from RGB in [0, 1]."""
     try:
         vgg = keras.applications.VGG19(include_top=False, weights="imagenet")
@@ -136,7 +136,7 @@ def imagenet_vgg19():
     return preprocess | {layer.name: layer.get_weights() for layer in vgg.layers if layer.weights}
 
 
-def read_features(file):
+def read_features(file: str) -> dict:
     """Kernels and biases of a feature network's .npz file by layer name. See ``feature_network``."""
     try:
         with np.load(file) as arrays:

@@ -47,8 +47,8 @@ LOG_EVERY = 50  # steps
 STATE = "state.npz"
 
 
-def prepare(args):
-    """The patches, what trains on them (as far as its last checkpoint), a network for its average, validation images.
+def prepare(args: argparse.Namespace) -> tuple:
+    """The patches, what trains on them (as of its last checkpoint), a network for its average, validation images.
 
     Raises OSError or ValueError for whatever is wrong with the arguments and files, before any long work.
     """
@@ -117,7 +117,7 @@ def prepare_trainer(args, network):
 
 
 def train(args, patches, trainer, average, validation):
-    """Train from the step that ``prepare`` restored up to ``args.steps``, with a checkpoint now and then."""
+    """Train from the step that ``prepare`` restored to ``args.steps``, a checkpoint every ``args.checkpoint``."""
     first = int(trainer.optimizer.iterations)
     log = Log(args.out / "log.csv", first)
     sample = training_pair(args.method, patches[0])
@@ -177,7 +177,7 @@ class Log:
 
 
 def state(trainer):
-    """The variables that a run is continued from, in a fixed order."""
+    """The variables that a run is resumed from, in a fixed order."""
     weights = trainer.state if isinstance(trainer, SRGAN) else trainer.weights
     return [*weights, *trainer.optimizer.variables]
 
