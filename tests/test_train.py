@@ -238,6 +238,14 @@ def test_a_killed_run_is_taken_up_where_it_was(photos, tmp_path, tiny, vgg, eage
         )
 
 
+def test_a_resumed_log_ends_at_the_step_that_is_resumed(tmp_path):
+    log = train.Log(tmp_path / "log.csv", 0)
+    for step in (1, 2, 3):
+        log.write({"step": step, "loss": 0.5})
+    train.Log(tmp_path / "log.csv", 2).write({"step": 3, "loss": 0.25})
+    assert [(row["step"], row["loss"]) for row in rows(tmp_path)] == [("1", "0.5"), ("2", "0.5"), ("3", "0.25")]
+
+
 def test_a_state_of_another_kind_of_run_is_refused(photos, tmp_path, tiny, eager, capsys):
     run("srcnn", photos, tmp_path / "run", "--steps", 1)
     with pytest.raises(SystemExit):
