@@ -7,6 +7,7 @@ https://www.w3.org/Graphics/GIF/spec-gif89a.txt
 
 import os
 import struct
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO, NamedTuple
@@ -14,7 +15,11 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image
 
+from superres.files import check_size, one_line
+
 KEEP, CLEAR, RESTORE = 1, 2, 3  # disposal methods (section 23); 0, unspecified, keeps as well
+RESTORE_TOO = 4  # reserved; browsers restore, since some writers took the third bit for the third method
+NO_CONTROL = None, 0, 0  # transparent index, disposal and delay of an image without a control block
 
 
 class _Image(NamedTuple):
@@ -65,18 +70,23 @@ class Gif:
                 yield canvas.copy() if self.transparent else canvas[..., :3].copy()
                 if image.disposal == CLEAR:
                     area[:] = 0  # to nothing, as browsers do, not to the specification's background colour
-                elif image.disposal == RESTORE:
+                elif image.disposal in (RESTORE, RESTORE_TOO):
                     area[:] = before
 
 
 def open_gif(path) -> Gif:
     """Check a GIF from its first byte to its trailer, decoding every frame once, and give access to it.
 
+    As in browsers, a first frame that exceeds the screen enlarges it. Warns where all frames are whole but the file is
+    not: no trailer, stray bytes between blocks, a screen smaller than the first frame.
+
     Raises FileNotFoundError; or ValueError, naming the file and the frame, if the file is no GIF,
-    has no frames, or is truncated or damaged.
+    has no frames, is truncated or damaged, or if its screen or a frame exceeds ``files.MAX_PIXELS``.
     """
     with open(path, "rb") as file:
-        size, loop, images = _scan(file)
+        size, loop, images, faults = _scan(file)
+    if faults:
+        warnings.warn(f"{path}: read in spite of {', '.join(dict.fromkeys(faults))}", stacklevel=2)
     gif = Gif(path, size, tuple(10 * image.delay for image in images), loop, True, tuple(images))
     holes = [not frame[..., 3].all() for frame in gif]  # a list, so that no frame goes unchecked
     return replace(gif, transparent=any(holes))
@@ -88,45 +98,79 @@ def read_gif(path) -> tuple[list[np.ndarray], list[int], int | None]:
     return list(gif), list(gif.durations), gif.loop
 
 
-def _scan(file: BinaryIO) -> tuple[tuple[int, int], int | None, list[_Image]]:
-    """Walk the blocks (appendix B) to the trailer: screen size, loop count, images."""
+def _scan(file: BinaryIO) -> tuple[tuple[int, int], int | None, list[_Image], list[str]]:
+    """Walk the blocks (appendix B) to the trailer: screen size, loop count, images, what is wrong around them."""
     signature = file.read(6)
     if not signature:
         raise ValueError(f"{file.name} is empty, expected a GIF")
     if signature not in (b"GIF87a", b"GIF89a"):
         raise ValueError(f"{file.name} is not a GIF: it starts with {signature!r}, expected b'GIF87a' or b'GIF89a'")
-    images, loop, control = [], None, (None, 0, 0)
+    images, loop, control, faults = [], None, None, []
     try:
         width, height, flags = struct.unpack("<HHB2x", _take(file, 7))
+        check_size(file.name, width, height)
         global_palette = _take_palette(file, flags)
         while (introducer := _take(file, 1)) != b";":
             if introducer == b"!":
-                label, data = _take(file, 1), _take_sub_blocks(file)
+                label = _take(file, 1)
+                if label == b"\xf9":
+                    control = NO_CONTROL  # the frame has begun, even if the file ends here
+                data = _take_sub_blocks(file)
                 if label == b"\xf9" and len(data) == 6:
                     flags, delay, index = struct.unpack("<xBHBx", data)
                     control = index if flags & 1 else None, flags >> 2 & 7, delay
                 elif label == b"\xff" and data[1:14] in (b"NETSCAPE2.0\3\1", b"ANIMEXTS1.0\3\1"):
                     (loop,) = struct.unpack_from("<H", data, 14)
             elif introducer == b",":
-                *box, flags = struct.unpack("<4HB", _take(file, 9))
-                palette = _take_palette(file, flags) or global_palette
-                coding = _take(file, 1)[0], bool(flags & 64)
-                offset = file.tell()
-                images.append(_Image(tuple(box), palette, *control, coding, offset, len(_take_sub_blocks(file))))
-                control = None, 0, 0
+                control = control or NO_CONTROL
+                images.append(_take_image(file, global_palette, control))
+                control = None
+            elif introducer == b"\0":
+                faults.append("stray zero bytes between its blocks")
             else:
-                raise ValueError(
-                    f"{file.name}: frame {len(images) + 1} of the GIF is damaged: "
-                    f"no block starts with {introducer!r}, at byte {file.tell() - 1}"
-                )
+                position, rest = file.tell() - 1, file.read()
+                if control or not images or b"," in rest or b"!" in rest:  # perhaps a frame is lost
+                    raise ValueError(
+                        f"{file.name}: frame {len(images) + 1} of the GIF is damaged: "
+                        f"no block starts with {introducer!r}, at byte {position}"
+                    )
+                faults.append("stray bytes in place of its trailer")
+                break
     except EOFError:
-        raise ValueError(
-            f"{file.name}: frame {len(images) + 1} of the GIF is truncated or missing: "
-            f"the file ends at byte {file.tell()}, before a GIF's trailer"
-        ) from None
+        if control or not images:
+            raise ValueError(
+                f"{file.name}: frame {len(images) + 1} of the GIF is truncated or missing: "
+                f"the file ends at byte {file.tell()}, after {len(images)} whole frame{'s' * (len(images) != 1)}"
+            ) from None
+        faults.append("its missing trailer")
+    if images:
+        left, top, *first = images[0].box
+        enlarged = max(width, left + first[0]), max(height, top + first[1])
+        if enlarged != (width, height):
+            faults.append(f"its screen of {width}x{height} pixels, smaller than its first frame")
+        width, height = enlarged
+        check_size(file.name, width, height)
     if not images or not width or not height:
         raise ValueError(f"{file.name} has no frames to show: it holds {len(images)} of {width}x{height} pixels")
-    return (width, height), loop, images
+    return (width, height), loop, images, faults
+
+
+def _take_image(file: BinaryIO, global_palette: bytes, control: tuple[int | None, int, int]) -> _Image:
+    *box, flags = struct.unpack("<4HB", _take(file, 9))
+    check_size(file.name, *box[2:])
+    palette = _take_palette(file, flags) or global_palette
+    coding = _take(file, 1)[0], bool(flags & 64)
+    offset = file.tell()
+    try:
+        _take_sub_blocks(file)
+    except EOFError:
+        image = _Image(tuple(box), palette, *control, coding, offset, file.tell() - offset)
+        try:
+            _decode(file, image)  # perhaps all pixels are there
+        except ValueError:
+            raise EOFError from None
+        return image
+    return _Image(tuple(box), palette, *control, coding, offset, file.tell() - offset)
 
 
 def _take(file: BinaryIO, count: int) -> bytes:
@@ -151,9 +195,21 @@ def _take_sub_blocks(file: BinaryIO) -> bytes:
 def _decode(file: BinaryIO, image: _Image) -> np.ndarray:
     """The image alone: RGBA uint8 (height, width, 4), alpha 0 where it draws nothing."""
     colours = np.frombuffer(image.palette, np.uint8).reshape(-1, 3)
-    table = np.zeros((256, 4), np.uint8)  # an index without a colour draws nothing
-    table[: len(colours)] = np.insert(colours, 3, 255, axis=1)
+    table = np.full((256, 4), (0, 0, 0, 255), np.uint8)  # an index without a colour is black
+    table[: len(colours), :3] = colours
     if image.transparent is not None:
         table[image.transparent] = 0
     file.seek(image.offset)
-    return table[Image.frombytes("L", image.box[2:], file.read(image.length), "gif", *image.coding)]
+    data = _uncut(file.read(image.length))
+    try:
+        return table[Image.frombytes("L", image.box[2:], data, "gif", *image.coding)]
+    except Exception as error:  # Pillow's decoders raise anything
+        raise ValueError(one_line(error)) from error
+
+
+def _uncut(data: bytes) -> bytes:
+    """Sub-blocks of which the last may be cut short, its length then that of what is left of it."""
+    start = end = 0
+    while end < len(data):
+        start, end = end, end + 1 + data[end]
+    return data if end == len(data) else data[:start] + bytes([len(data) - start - 1]) + data[start + 1 :]

@@ -8,14 +8,17 @@ https://www.w3.org/Graphics/GIF/spec-gif89a.txt
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise, repeat
+from numbers import Integral, Real
 
 import numpy as np
 from PIL import Image
+from scipy.spatial import KDTree
 
 from superres.files import atomic_write
 from superres.gif_reader import CLEAR, KEEP
 
-TRANSPARENT = 255  # the colour index that save_gif draws nothing with
+COLOURS = 255  # at most, in a palette: the index after its last colour draws nothing
+SAMPLE = 5000  # pixels, about, that a palette starts from
 LONGEST = 65535 * 10  # milliseconds: a delay is 16 bits of hundredths of a second
 
 
@@ -34,15 +37,15 @@ def save_gif(path, frames: Iterable[np.ndarray], durations: int | Sequence[int],
     Raises ValueError for what no GIF can hold. Whatever is raised, KeyboardInterrupt included, no
     unfinished file is left and an older one of the same name stays.
     """
-    each = [durations] if np.isscalar(durations) else list(durations)
-    if not all(0 <= duration <= LONGEST for duration in each):
-        raise ValueError(f"durations run from {min(each)} to {max(each)} ms, expected 0 to {LONGEST}")
-    if loop is not None and not 0 <= loop <= 65535:
-        raise ValueError(f"loop is {loop}, expected 0 to 65535 or None")
-    if np.isscalar(durations):
-        delays, count = _delays(repeat(durations)), None
-    else:
-        delays, count = _delays(each), len(each)
+    one_each = isinstance(durations, Sequence | np.ndarray) and not isinstance(durations, str | bytes)
+    for duration in durations if one_each else [durations]:
+        if not isinstance(duration, Real) or not 0 <= duration <= LONGEST:
+            raise ValueError(f"a duration is {duration!r} ms, expected a number from 0 to {LONGEST}, or a list of them")
+    if loop is not None and not (isinstance(loop, Integral) and 0 <= loop <= 65535):
+        raise ValueError(f"loop is {loop!r}, expected a whole number from 0 to 65535, or None")
+    if not isinstance(frames, Iterable):
+        raise ValueError(f"frames are {type(frames).__name__}, expected a list or another iterable of arrays")
+    delays, count = (_delays(durations), len(durations)) if one_each else (_delays(repeat(durations)), None)
     with atomic_write(path) as file:
         for block in _encode(_checked(frames, count), delays, loop):
             file.write(block)
@@ -101,11 +104,11 @@ def _encode(frames: Iterator[np.ndarray], delays: Iterator[int], loop: int | Non
         vanishing = visible & ~_opaque(following) if following is not None else np.zeros_like(visible)
 
         area = _bounds(drawn | vanishing)
-        picture = np.full(drawn.shape, TRANSPARENT, np.uint8)
-        picture[drawn] = indices
+        image = np.full(drawn.shape, len(palette), np.uint8)
+        image[drawn] = indices
         # Some readers make room for alpha only if the first image announces it.
         transparent = frame.shape[2] == 4 or not drawn[area].all()
-        yield _image(picture[area], palette, area, CLEAR if vanishing.any() else KEEP, delay, transparent)
+        yield _image(image[area], palette, area, CLEAR if vanishing.any() else KEEP, delay, transparent)
         if vanishing.any():
             visible[area] = False
         last = frame
@@ -129,17 +132,30 @@ def _bounds(mask: np.ndarray) -> tuple[slice, slice]:
 
 
 def _quantise(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 3) colours as (n,) indices into a palette made for them.
+    """(n, 3) colours as (n,) indices into a palette made for them, of at most ``COLOURS``.
 
-    Median cut, then k-means until fewer than a twentieth of the pixels still move. No dithering: it
-    costs bytes and 3 dB of PSNR, and it flickers.
+    Maximum coverage of a sample, then k-means on all. To the sample belongs one of each 8x8x8 part of the colour space,
+    so that no small region of a colour of its own turns grey. No dithering: it costs bytes and 3 dB of PSNR, and it
+    flickers.
     """
     if not len(colours):
         return np.zeros(0, np.uint8), np.zeros((1, 3), np.uint8)
-    picture = Image.fromarray(colours[np.newaxis]).quantize(
-        TRANSPARENT, Image.Quantize.MEDIANCUT, kmeans=1 + len(colours) // 20
-    )
-    return np.asarray(picture)[0], np.array(picture.getpalette(), np.uint8).reshape(-1, 3)
+    codes = colours @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    _, first, indices, counts = np.unique(codes, return_index=True, return_inverse=True, return_counts=True)
+    distinct = colours[first]
+    if len(distinct) <= COLOURS:
+        return indices.astype(np.uint8), distinct
+    _, parts = np.unique(distinct // 32 @ np.array([64, 8, 1]), return_index=True)
+    sample = np.concatenate([colours[:: 1 + len(colours) // SAMPLE], distinct[parts]])
+    start = Image.fromarray(sample[np.newaxis]).quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=len(sample) // 100)
+    palette = np.array(start.getpalette(), float).reshape(-1, 3)
+    for _ in range(4):
+        nearest = KDTree(palette).query(distinct)[1]
+        weights = np.bincount(nearest, counts, len(palette))
+        sums = np.stack([np.bincount(nearest, counts * channel, len(palette)) for channel in distinct.T], axis=1)
+        np.divide(sums, weights[:, np.newaxis], out=palette, where=weights[:, np.newaxis] > 0)
+    palette = palette.round().astype(np.uint8)
+    return KDTree(palette).query(distinct)[1].astype(np.uint8)[indices], palette
 
 
 def _header(height: int, width: int, loop: int | None) -> bytes:
@@ -150,21 +166,22 @@ def _header(height: int, width: int, loop: int | None) -> bytes:
 
 
 def _image(
-    picture: np.ndarray, palette: np.ndarray, area: tuple[slice, slice], disposal: int, delay: int, transparent: bool
+    image: np.ndarray, palette: np.ndarray, area: tuple[slice, slice], disposal: int, delay: int, transparent: bool
 ) -> bytes:
     """Control, descriptor, palette and pixels of one image (sections 23, 20, 21 and 22)."""
     rows, columns = area
-    height, width = picture.shape
-    bits = max(1, (len(palette) - 1).bit_length())
+    height, width = image.shape
+    bits = len(palette).bit_length()  # room for the transparent index as well
+    code_size = max(2, bits)  # section 22: 2 even for two colours
     return b"".join(
         [
             b"!\xf9\4",
-            struct.pack("<BHBB", disposal << 2 | transparent, delay, TRANSPARENT, 0),
+            struct.pack("<BHBB", disposal << 2 | transparent, delay, len(palette) if transparent else 0, 0),
             b",",
             struct.pack("<4HB", columns.start, rows.start, width, height, 128 | bits - 1),
             palette.tobytes().ljust(3 << bits, b"\0"),
-            b"\x08",
-            Image.fromarray(picture).tobytes("gif", "L", 8, False),
+            bytes([code_size]),
+            Image.fromarray(image).tobytes("gif", "L", code_size, False),
             b"\0",
         ]
     )

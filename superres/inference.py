@@ -1,25 +1,33 @@
 """An image of any size and kind through a network: tiles, precision, grey and alpha."""
 
+import contextlib
 import functools
 import weakref
 
 import cv2
+import keras
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from superres.files import check, one_line
 from superres.network import SCALE
 from superres.strips import STRIP_AREA, Strips, to_uint8
 
 # Columns that the generator takes at once, so that memory does not grow with the image's width.
 COLUMNS = 1024
 
-# Pixels to each side that a pixel of the SRCNN's depends on, 9x9, 5x5 and 5x5, and the side of its tiles.
-SRCNN_RADIUS = 4 + 2 + 2
-SRCNN_TILE = 512
+# The side of a tile's result, and the pixels around a tile that the model sees as well.
+TILE = 512
+OVERLAP = 32
 
-# Nearly all that a change does to the output lies within so many low-resolution pixels of it.
-STATIC_RADIUS = 2
+# Mean difference in grey levels up to which the fast graph counts as the model's map.
+TOLERANCE = {"float32": 0.1, "bfloat16": 3}
+
+EXPECTED_MODEL = (
+    f"expected a model from RGB in [0, 255], (b, h, w, 3) of any size, to the same x{SCALE}, "
+    "or x1 to refine an image already upscaled"
+)
 
 
 class Upscaler:
@@ -50,53 +58,94 @@ class Upscaler:
         return result
 
 
-class SRCNNUpscaler:
-    """An SRCNN made ready to run, in float32: upscales by bicubic interpolation, then refines."""
+class TiledUpscaler:
+    """Any other model, in float32, tile by tile with ``OVERLAP`` pixels around each.
 
-    def __init__(self, model):
-        self.model = traced(model)
+    A model of scale 1, such as an SRCNN, is given the image upscaled by bicubic interpolation.
+    """
 
-    def __call__(self, image, tile=SRCNN_TILE, progress=False):
-        """RGB uint8 (h, w, 3) to uint8 (4h, 4w, 3)."""
-        upscaled = cv2.resize(image, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
-        return tiled(self.refine, upscaled, SRCNN_RADIUS, tile, progress)
+    def __init__(self, model, scale):
+        self.model, self.scale = traced(model), scale
+
+    def __call__(self, image, tile=TILE, progress=False):
+        """RGB uint8 (h, w, 3) to uint8 (4h, 4w, 3), in tiles whose results are ``tile`` pixels wide and high."""
+        if self.scale == 1:
+            image = cv2.resize(image, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
+        return tiled(self.refine, image, OVERLAP, tile // self.scale, self.scale, progress)
 
     def refine(self, patch):
-        return to_uint8(self.model(patch[None].astype(np.float32))[0]).numpy()
+        return to_uint8(tf.cast(self.model(tf.constant(patch[None], tf.float32))[0], tf.float32)).numpy()
 
 
 _ready = weakref.WeakKeyDictionary()
 
 
 def ready(model, dtype="float32"):
-    """The callable that runs this Keras model, made on first use. Raises ValueError for any other dtype."""
+    """The callable that runs this Keras model, made on first use and again once the model's weights have changed.
+
+    A model of the same map as a ``network.generator`` runs as one, whatever the names of its layers; another of scale 4
+    or 1 as it is. Raises ValueError for any other dtype, type or scale.
+    """
     if dtype not in ("float32", "bfloat16"):
         raise ValueError(f"expected dtype float32 or bfloat16, got {dtype!r}")
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"expected a Keras model, got {type(model).__name__}")
     by_dtype = _ready.setdefault(model, {})
-    if dtype not in by_dtype:
-        is_generator = any(layer.name == "head" for layer in model.layers)
-        by_dtype[dtype] = Upscaler(model, dtype) if is_generator else SRCNNUpscaler(model)
-    return by_dtype[dtype]
+    upscaler, weights = by_dtype.get(dtype, (None, []))
+    if upscaler is None or not all(map(np.array_equal, map(values, model.weights), weights)):
+        upscaler = upscaler_of(model, dtype)
+        by_dtype[dtype] = upscaler, model.get_weights()
+    return upscaler
+
+
+def values(variable):
+    """A Keras variable's array, not copied: its own ``numpy()`` takes as long as a small image."""
+    return np.asarray(tf.raw_ops.ReadVariableOp(resource=variable.value.handle, dtype=variable.value.dtype))
+
+
+def upscaler_of(model, dtype):
+    """The fastest callable that does what the model does on a small image."""
+    shape = getattr(model, "input_shape", (None, None, None, 3))  # a subclassed model has none
+    if shape[1:] != (None, None, 3):
+        raise ValueError(f"{EXPECTED_MODEL}, but {model.name} takes {shape}")
+    image = np.random.default_rng(0).integers(0, 256, (13, 18, 3), np.uint8)  # odd, and not square
+    try:
+        result = to_uint8(tf.cast(model(image[None].astype(np.float32), training=False), tf.float32)).numpy()[0]
+    except Exception as error:
+        raise ValueError(f"{EXPECTED_MODEL}, but {model.name} fails: {one_line(error)}") from error
+    scales = {tuple(np.multiply(image.shape, (scale, scale, 1))): scale for scale in (1, SCALE)}
+    if result.shape not in scales:
+        raise ValueError(f"{EXPECTED_MODEL}, but {model.name} makes {result.shape} of {image.shape}")
+    if scales[result.shape] == 1:
+        return TiledUpscaler(model, 1)
+    with contextlib.suppress(ValueError):
+        upscaler = Upscaler(model, dtype)
+        if np.abs(upscaler(image).astype(float) - result).mean() < TOLERANCE[dtype]:
+            return upscaler
+    return TiledUpscaler(model, SCALE)
 
 
 def traced(model):
-    """The model as one graph that serves every batch, height and width."""
-    signature = tf.TensorSpec((None, None, None, model.input_shape[-1]), model.inputs[0].dtype)
-    return tf.function(functools.partial(model, training=False), input_signature=[signature], autograph=False)
+    """The model as one graph that serves every batch, height and width. It reads the weights at every call."""
+    signature = tf.TensorSpec((None, None, None, 3), tf.float32)
+    function = tf.function(functools.partial(model, training=False), input_signature=[signature], autograph=False)
+    return function.get_concrete_function()
 
 
-def tiled(function, x, radius, tile, progress=False):
-    """``function`` over an image (h, w, 3), tile by tile, each with ``radius`` pixels around it: uint8 (h, w, 3).
+def tiled(function, x, radius, tile, scale=1, progress=False):
+    """``function`` over an image (h, w, 3), tile by tile, each with ``radius`` pixels around it: uint8, ``scale`` times
+    as large.
 
     The tiles are even in size, so that none is a sliver that is all surroundings.
     """
     height, width = x.shape[:2]
-    result = np.empty((height, width, 3), np.uint8)
+    result = np.empty((height * scale, width * scale, 3), np.uint8)
     tiles = [(rows, columns) for rows in spans(height, tile) for columns in spans(width, tile)]
     for (top, bottom), (left, right) in tqdm(tiles, unit="tile", disable=not progress or len(tiles) == 1):
         y, x0 = max(top - radius, 0), max(left - radius, 0)
         patch = function(x[y : bottom + radius, x0 : right + radius])
-        result[top:bottom, left:right] = patch[top - y : bottom - y, left - x0 : right - x0]
+        inner = np.s_[(top - y) * scale : (bottom - y) * scale, (left - x0) * scale : (right - x0) * scale]
+        result[top * scale : bottom * scale, left * scale : right * scale] = patch[inner]
     return result
 
 
@@ -121,44 +170,20 @@ def upscale(image, model, dtype="float32", progress=False):
     return np.dstack([run(cover_hidden(image)), alpha])
 
 
-def upscale_frames(frames, upscale_image):
-    """Yield the frames of a clip x4, each through ``upscale_image`` (image to image); static pixels stay static.
+def bicubic(image, **size):
+    """``cv2.resize`` of a uint8 image with INTER_CUBIC to ``dsize`` or by ``fx`` and ``fy``.
 
-    frames: uint8 images of one shape, a list or a ``Gif``: they are gone through twice.
-
-    The network looks 40 pixels far, so that motion would make a static background shimmer by a grey level or two. Hence
-    a pixel that is the same in all frames keeps its first enlargement, and any other its last one, unless something
-    has changed within ``STATIC_RADIUS`` low-resolution pixels of it.
+    Colours are weighted with their alpha: what lies hidden where an image is transparent does not show.
     """
-    first = next(iter(frames))
-    static = functools.reduce(np.logical_and, (same(frame, first) for frame in frames))
-    neighbourhood = np.ones((2 * STATIC_RADIUS + 1, 2 * STATIC_RADIUS + 1), np.uint8)
-    before = result = None
-    for frame in frames:
-        if before is None:
-            result = upscale_image(frame)
-        elif not (unchanged := same(frame, before)).all():
-            near = cv2.dilate((~unchanged).astype(np.uint8), neighbourhood) > 0
-            renewed = (near & ~static).repeat(SCALE, axis=0).repeat(SCALE, axis=1)
-            result = np.where(renewed[..., None], upscale_image(frame), result)
-        yield result
-        before = frame
-
-
-def same(image, other):
-    """Where two images (h, w, c) have the same colour: bool (h, w)."""
-    return (image == other).all(-1)
-
-
-def check(image):
-    """Raise ValueError unless the image is grey, RGB or RGBA, uint8, and not empty."""
-    if not isinstance(image, np.ndarray):
-        raise ValueError(f"expected an image as a NumPy array, got {type(image).__name__}")
-    kind = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
-    if image.dtype != np.uint8 or not kind or not image.size:
-        raise ValueError(
-            f"expected a uint8 image of shape (h, w), (h, w, 3) or (h, w, 4), got {image.dtype} of shape {image.shape}"
-        )
+    resize = functools.partial(cv2.resize, **{"dsize": None, "interpolation": cv2.INTER_CUBIC, **size})
+    if image.shape[2:] != (4,) or image[..., 3].min() == 255:
+        return resize(image)
+    alpha = image[..., 3].astype(np.float32)
+    weight = np.maximum(resize(alpha), 1e-3)
+    channels = [resize(image[..., i] * alpha) / weight for i in range(3)]
+    return np.dstack(
+        [*(np.round(channel.clip(0, 255)).astype(np.uint8) for channel in channels), resize(image[..., 3])]
+    )
 
 
 def cover_hidden(rgba):

@@ -3,6 +3,8 @@
 Images are RGB uint8 (h, w, 3).
 """
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 from skimage.feature import structure_tensor
@@ -103,3 +105,46 @@ def radial_spectrum(image: np.ndarray, bins: int = 48) -> tuple[np.ndarray, np.n
     total, _ = np.histogram(frequency, edges, weights=power)
     count, _ = np.histogram(frequency, edges)
     return (edges[1:] + edges[:-1]) / 2, total / count
+
+
+def flicker(frames, originals, step=2):
+    """How much static pixels change: mean frame-to-frame difference of Y, in grey levels.
+
+    frames, originals: RGB uint8 (h, w, 3) of one clip, frame by frame. Static is where Y of the originals changes by at
+    most ``step``; the originals' own flicker is ``flicker(originals, originals)``. 0 where nothing is static.
+    """
+    changes, count = 0.0, 0
+    for (frame, original), (following, original_following) in pairwise(zip(frames, originals, strict=True)):
+        static = np.abs(luma(original_following) - luma(original)) <= step
+        changes += np.abs(luma(following) - luma(frame))[static].sum()
+        count += static.sum()
+    return changes / max(count, 1)
+
+
+def power_spectrum(image, size=64):
+    """Two-dimensional power spectrum of Y (grey levels squared), (size, size), frequency zero in the middle.
+
+    The mean over half overlapping tiles (Welch 1967) each way, which a single transform's speckle does not hide.
+    Raises ValueError for an image smaller than a tile.
+    """
+    y = luma(image)
+    if min(y.shape) < size:
+        raise ValueError(f"expected an image of {size} pixels each way at least, got {y.shape[1]}x{y.shape[0]}")
+    tiles = np.lib.stride_tricks.sliding_window_view(y, (size, size))[:: size // 2, :: size // 2]
+    window = np.outer(np.hanning(size), np.hanning(size))
+    level = np.average(tiles, axis=(2, 3), weights=np.broadcast_to(window, tiles.shape))[..., None, None]
+    power = np.abs(np.fft.fft2((tiles - level) * window)) ** 2 / (window**2).sum() / size**2
+    return np.fft.fftshift(power.mean(axis=(0, 1)))
+
+
+def changed_static_pixels(frames, shown):
+    """Of the pixels that ``frames`` leave as they were in the frame before, the share that changes in ``shown``.
+
+    Both are clips of uint8 images of one shape. 0 where nothing is static.
+    """
+    static = changed = 0
+    for (before, after), (shown_before, shown_after) in zip(pairwise(frames), pairwise(shown), strict=True):
+        same = (before == after).all(axis=-1)
+        static += same.sum()
+        changed += (same & (shown_before != shown_after).any(axis=-1)).sum()
+    return changed / static if static else 0.0

@@ -4,6 +4,9 @@ Every model takes and gives RGB in [0, 255], float32, (batch, height, width, 3),
 ``model.predict(image[None])`` works on each of them.
 """
 
+import itertools
+from typing import NamedTuple
+
 import keras
 import numpy as np
 from keras import layers
@@ -66,24 +69,72 @@ def srcnn(filters=(64, 32), name="srcnn"):
     return keras.Model(inputs, to_0_255(x), name=name)
 
 
-def fuse(model):
-    """The weights of a ``generator``, rearranged to run fast: (convolutions, slopes, tanh).
+class Convolution(NamedTuple):
+    kernel: np.ndarray
+    bias: np.ndarray
 
-    ``convolutions`` are (kernel, bias) by layer name, ``slopes`` the PReLUs'; ``tanh`` says whether the output ends in
-    one. Exact but for rounding: batch normalisation is folded into the convolution before it, and the 9x9 tail, whose
-    three output channels leave the vector units idle, becomes a 5x5 convolution to 12 channels before the last
-    sub-pixel step. Both PReLUs after a sub-pixel step move before it as well, with their slopes repeated.
+
+class Block(NamedTuple):
+    """A residual block: convolution, PReLU, convolution."""
+
+    conv1: Convolution
+    slopes: np.ndarray
+    conv2: Convolution
+
+
+class Fused(NamedTuple):
+    """The weights of a ``generator``, rearranged to run fast: see ``fuse``."""
+
+    head: Convolution
+    head_slopes: np.ndarray
+    blocks: list[Block]
+    trunk: Convolution
+    up1: Convolution
+    up1_slopes: np.ndarray
+    up2: Convolution
+    up2_slopes: np.ndarray
+    tail: Convolution
+    tanh: bool  # whether the output ends in one
+
+
+def fuse(model) -> Fused:
+    """The weights of a ``generator``, recognised by the types and shapes of its layers, whatever their names.
+
+    Exact but for rounding: batch normalisation is folded into the convolution before it, and the 9x9 tail, whose three
+    output channels leave the vector units idle, becomes a 5x5 convolution to 12 channels before the last sub-pixel
+    step. Both PReLUs after a sub-pixel step move before it as well, with their slopes repeated.
+
+    Raises ValueError for other layers. How they are connected does not show here.
     """
-    weights = {layer.name: layer.get_weights() for layer in model.layers}
-    convolutions = {
-        name: fold_batch_norm(*arrays, weights.get(f"{name}_bn"))
-        for name, arrays in weights.items()
-        if len(arrays) == 2
-    }
-    convolutions["tail"] = subpixel_convolution(*weights["tail"])
-    slopes = {name: arrays[0] for name, arrays in weights.items() if name.endswith("_prelu")}
-    slopes |= {name: np.tile(slopes[name], 4) for name in ("up1_prelu", "up2_prelu")}
-    return convolutions, slopes, "tanh" in weights
+
+    def of(type):
+        return [layer for layer in model.layers if isinstance(layer, type)]
+
+    convs, prelus, norms = of(layers.Conv2D), of(layers.PReLU), of(layers.BatchNormalization)
+    count = len(prelus) - 3
+    channels = convs[0].filters if convs else 0
+    kernels = [(9, 9, 3, channels), *[(3, 3, channels, channels)] * (2 * count + 1)]
+    kernels += [(3, 3, channels, 4 * channels)] * 2 + [(9, 9, channels, 3)]
+    found = [tuple(layer.kernel.shape) for layer in convs]
+    alike = [len(layer.get_weights()) for layer in (*convs, *norms)]
+    slopes = [layer.get_weights()[0] for layer in prelus]
+    if (
+        count < 0
+        or found != kernels
+        or alike != [2] * len(convs) + [4] * len(norms)
+        or len(norms) not in (0, 2 * count + 1)
+        or any(values.shape != (1, 1, channels) for values in slopes)
+    ):
+        raise ValueError(f"{model.name} is not a generator of this project")
+
+    # The head, the two upscaling convolutions and the tail have no batch normalisation.
+    norms = [None, *(norms or [None] * (2 * count + 1)), None, None, None]
+    head, *body, trunk, up1, up2, _ = itertools.starmap(fold_batch_norm, zip(convs, norms, strict=True))
+    blocks = [Block(*parts) for parts in zip(body[::2], slopes[1:-2], body[1::2], strict=True)]
+    up1_slopes, up2_slopes = (np.tile(values, 4) for values in slopes[-2:])
+    tail = Convolution(*subpixel_convolution(*convs[-1].get_weights()))
+    tanh = any(getattr(layer, "activation", None) is keras.activations.tanh for layer in model.layers)
+    return Fused(head, slopes[0], blocks, trunk, up1, up1_slopes, up2, up2_slopes, tail, tanh)
 
 
 def block_names(blocks):
@@ -97,13 +148,14 @@ def to_0_255(x, tanh=False):
     return layers.Rescaling(255, name="to_0_255")(x)
 
 
-def fold_batch_norm(kernel, bias, batch_norm=None, epsilon=1e-3):
-    """Kernel and bias of a convolution with the batch normalisation that follows it, in Keras' order, folded in."""
+def fold_batch_norm(convolution, batch_norm=None) -> Convolution:
+    """The weights of a convolutional layer, the batch normalisation that follows it folded in."""
+    kernel, bias = convolution.get_weights()
     if batch_norm is None:
-        return kernel, bias
-    gamma, beta, mean, variance = batch_norm
-    scale = gamma / np.sqrt(variance + epsilon)
-    return kernel * scale, (bias - mean) * scale + beta
+        return Convolution(kernel, bias)
+    gamma, beta, mean, variance = batch_norm.get_weights()
+    scale = gamma / np.sqrt(variance + batch_norm.epsilon)
+    return Convolution(kernel * scale, (bias - mean) * scale + beta)
 
 
 def subpixel_convolution(kernel, bias):

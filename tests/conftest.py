@@ -49,7 +49,33 @@ def photo():
     """A real low-resolution image, odd in size."""
     from superres.files import read_image
 
-    return read_image(ROOT / "images" / "dogs_lr.jpg")[40:89, 50:107].copy()
+    return read_image(ROOT / "images" / "flowers_lr.jpg")[40:89, 50:107].copy()
+
+
+def mutations(originals, count, seed=0):
+    """``count`` damaged files: bytes changed, cut out of or spliced into one of the originals, or its end missing."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        data = bytearray(originals[rng.integers(len(originals))])
+        for _ in range(rng.integers(1, 5)):
+            at, length = rng.integers(len(data)), rng.integers(1, 20)
+            change = rng.choice(["flip", "set", "cut", "repeat", "splice", "end"], p=[0.3, 0.2, 0.1, 0.1, 0.2, 0.1])
+            if change == "flip":
+                data[at] ^= 1 << rng.integers(8)
+            elif change == "set":
+                data[at] = rng.choice([0, 1, 127, 128, 255])
+            elif change == "cut":
+                del data[at : at + length]
+            elif change == "repeat":
+                data[at:at] = data[at : at + length]
+            elif change == "splice":
+                other = originals[rng.integers(len(originals))]
+                start = rng.integers(len(other))
+                data[at:at] = other[start : start + length]
+            else:
+                del data[at:]
+            data = data or bytearray(1)
+        yield bytes(data)
 
 
 # Training

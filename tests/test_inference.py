@@ -4,14 +4,25 @@ import gc
 import weakref
 
 import cv2
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import difference, plain, randomise
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keras import layers
 
-from superres import inference
-from superres.inference import SRCNNUpscaler, Upscaler, cover_hidden, ready, spans, tiled, upscale, upscale_frames
+from superres.inference import (
+    TiledUpscaler,
+    Upscaler,
+    bicubic,
+    cover_hidden,
+    ready,
+    spans,
+    tiled,
+    upscale,
+)
 from superres.network import SCALE, generator, srcnn
 
 BLOCKS = 16
@@ -66,7 +77,7 @@ def test_srcnn_refines_the_bicubic_enlargement(rng):
     model = randomise(srcnn())
     image = rng.integers(0, 256, (19, 40, 3), np.uint8)
     upscaled = cv2.resize(image, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
-    assert difference(SRCNNUpscaler(model)(image, tile=33), plain(model, upscaled))[0] <= 1
+    assert difference(TiledUpscaler(model, 1)(image, tile=33), plain(model, upscaled))[0] <= 1
 
 
 def test_grey_stays_grey(rng):
@@ -109,6 +120,137 @@ def test_anything_else_is_said_to_be_wrong(image, said):
         upscale(image, SMALL)
 
 
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 9))
+def test_bicubic_weights_colours_with_alpha(height, width, seed):
+    random = np.random.default_rng(seed)
+    image = random.integers(0, 256, (height, width, 4), np.uint8)
+    image[random.random((height, width)) < 0.3, 3] = 0
+    colours, alpha = image[..., :3].astype(float), image[..., 3:].astype(float)
+    resize = lambda x: cv2.resize(x, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)  # noqa: E731
+    weight = resize(alpha)
+    result = bicubic(image, fx=4, fy=4)
+    np.testing.assert_array_equal(result[..., 3], resize(image[..., 3]))
+    shown = weight >= 1
+    expected = resize(colours * alpha)[shown] / weight[shown][:, None]
+    assert np.abs(result[..., :3][shown] - expected.clip(0, 255)).max(initial=0) < 0.51
+
+
+@pytest.mark.parametrize("size", [{"fx": 4, "fy": 4}, {"dsize": (7, 7)}])
+def test_a_white_disc_has_no_dark_rim(size):
+    y, x = np.mgrid[:24, :24] - 11.5
+    disc = np.zeros((24, 24, 4), np.uint8)
+    disc[x**2 + y**2 < 81] = 255
+    result = bicubic(disc, **size)
+    assert (result[result[..., 3] > 0][:, :3] == 255).all() and 0 < result[..., 3].mean() < 255
+
+
+def test_bicubic_of_opaque_colours_is_opencvs(rng):
+    image = rng.integers(0, 256, (9, 12, 3), np.uint8)
+    opaque = np.dstack([image, np.full((9, 12), 255, np.uint8)])
+    for size in ({"fx": 4, "fy": 4}, {"dsize": (3, 2)}):
+        expected = cv2.resize(image, size.get("dsize"), fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+        np.testing.assert_array_equal(bicubic(image, **size), expected)
+        np.testing.assert_array_equal(bicubic(opaque, **size)[..., :3], expected)
+
+
+# Models of the user's own
+
+
+def courses_generator(blocks=2, channels=8, skip=True):
+    """The course's network as its notebooks write it: no names, Lambda layers, tanh in the last convolution."""
+
+    def shuffled(x):
+        x = layers.Conv2D(4 * channels, 3, padding="same")(x)
+        return layers.PReLU(shared_axes=[1, 2])(layers.Lambda(lambda x: tf.nn.depth_to_space(x, 2))(x))
+
+    inputs = keras.Input((None, None, 3))
+    x = layers.Lambda(lambda x: x / 255.0)(inputs)
+    x = first = layers.PReLU(shared_axes=[1, 2])(layers.Conv2D(channels, 9, padding="same")(x))
+    for _ in range(blocks):
+        y = layers.BatchNormalization(momentum=0.8, epsilon=0.01)(layers.Conv2D(channels, 3, padding="same")(x))
+        y = layers.Conv2D(channels, 3, padding="same")(layers.PReLU(shared_axes=[1, 2])(y))
+        x = layers.Add()([x, layers.BatchNormalization(momentum=0.8)(y)])
+    x = layers.BatchNormalization()(layers.Conv2D(channels, 3, padding="same")(x))
+    x = shuffled(shuffled(layers.Add()([x, first]) if skip else x))
+    x = layers.Conv2D(3, 9, padding="same", activation="tanh")(x)
+    return randomise(keras.Model(inputs, layers.Lambda(lambda x: (x + 1) * 127.5)(x)))
+
+
+def nearest(scale, channels=3):
+    """A model that is no generator: it repeats pixels, then blurs."""
+    inputs = keras.Input((None, None, channels))
+    x = layers.UpSampling2D(scale)(inputs)
+    return keras.Model(inputs, layers.AveragePooling2D(3, 1, padding="same")(x))
+
+
+class Subclassed(keras.Model):
+    def __init__(self, scale, channels=3):
+        super().__init__()
+        self.inner = keras.Sequential([layers.UpSampling2D(scale), layers.Conv2D(channels, 3, padding="same")])
+        self.inner.build((None, None, None, channels))
+
+    def call(self, x):
+        return self.inner(x)
+
+
+def test_the_same_network_under_other_names_runs_in_strips(photo):
+    model = courses_generator()
+    assert isinstance(ready(model), Upscaler)
+    most, mean = difference(upscale(photo, model), plain(model, photo))
+    assert most <= 1 and mean < 0.01
+
+
+def test_the_same_layers_connected_otherwise_run_as_they_are(photo):
+    model = courses_generator(skip=False)
+    assert isinstance(ready(model), TiledUpscaler)
+    assert difference(upscale(photo, model), plain(model, photo))[0] <= 1
+
+
+@pytest.mark.parametrize(
+    "model", [nearest(4), keras.Sequential([keras.Input((None, None, 3)), nearest(4)]), Subclassed(4)]
+)
+def test_any_model_of_scale_4_runs_in_tiles_without_seams(model, rng):
+    image = rng.integers(0, 256, (50, 70, 3), np.uint8)
+    assert difference(ready(model)(image, tile=64), plain(model, image))[0] <= 1
+
+
+def test_a_model_of_scale_1_is_given_the_bicubic_upscaling(rng):
+    image = rng.integers(0, 256, (30, 40, 3), np.uint8)
+    assert difference(upscale(image, nearest(1)), plain(nearest(1), bicubic(image, fx=4, fy=4)))[0] <= 1
+
+
+@pytest.mark.parametrize(
+    "model, said",
+    [
+        (nearest(2), r"makes \(26, 36, 3\) of \(13, 18, 3\)"),
+        (nearest(3), r"makes \(39, 54, 3\)"),
+        (nearest(4, channels=1), r"takes \(None, None, None, 1\)"),
+        (Subclassed(scale=4, channels=1), "fails"),
+        (keras.Sequential([keras.Input((24, 24, 3)), layers.UpSampling2D(4)]), r"takes \(None, 24, 24, 3\)"),
+        (keras.Sequential([keras.Input((None, None, 3)), layers.UpSampling2D(4), layers.Conv2D(1, 1)]), "makes"),
+        (keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(3, 5), layers.UpSampling2D(4)]), "makes"),
+        (np.mean, "Keras model, got _ArrayFunctionDispatcher"),
+        (3, "Keras model, got int"),
+    ],
+)
+def test_other_models_are_refused_in_one_sentence(model, said, rng):
+    with pytest.raises(ValueError, match=f"expected a .*{said}") as caught:
+        upscale(rng.integers(0, 256, (4, 4, 3), np.uint8), model)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("make", [lambda: generator(blocks=1, channels=4), srcnn])
+def test_changed_weights_count_at_once(make, photo):
+    model, small = randomise(make()), photo[:9, :7]
+    before = upscale(small, model)
+    np.testing.assert_array_equal(upscale(small, model), before)
+    model.set_weights([weights * 0.9 for weights in model.get_weights()])
+    image = small if model.name == "generator" else bicubic(small, fx=4, fy=4)
+    assert difference(upscale(small, model), plain(model, image))[0] <= 1
+    assert (upscale(small, model) != before).any()
+
+
 def test_bfloat16_is_close_to_float32(photo):
     from superres.weights import load_generator
 
@@ -117,38 +259,15 @@ def test_bfloat16_is_close_to_float32(photo):
     assert mse > 0 and 10 * np.log10(255**2 / mse) >= 45
 
 
-def test_a_model_is_made_ready_once_and_let_go():
-    model = randomise(generator(blocks=1, channels=4))
+@pytest.mark.parametrize("make", [lambda: generator(blocks=1, channels=4), srcnn])
+def test_a_model_is_made_ready_once_and_let_go(make):
+    model = randomise(make())
     assert ready(model) is ready(model)
     assert ready(model) is not ready(model, "bfloat16")
     gone = weakref.ref(model)
     del model
     gc.collect()
     assert gone() is None
-
-
-def test_still_background_stays_still(rng):
-    """A dot crosses a noisy background: what it never touches does not move, what it does is upscaled anew."""
-    background = rng.integers(0, 256, (12, 30, 3), np.uint8)
-    frames = [background.copy() for _ in range(4)]
-    for i, frame in enumerate(frames):
-        frame[6, 4 + i] = 255 - frame[6, 4 + i]
-    own = [upscale(frame, SMALL) for frame in frames]
-    result = list(upscale_frames(frames, lambda frame: upscale(frame, SMALL)))
-    static = np.ones(own[0].shape[:2], bool)
-    static[4 * 6 : 4 * 7, 4 * 4 : 4 * 8] = False
-    assert any((a[static] != b[static]).any() for a, b in zip(own[:-1], own[1:], strict=True)), "nothing to hold static"
-    for i, frame in enumerate(result):
-        np.testing.assert_array_equal(frame[static], own[0][static])
-        near = np.s_[4 * 6 : 4 * 7, 4 * max(4 + i - inference.STATIC_RADIUS, 4) : 4 * (5 + i)]
-        np.testing.assert_array_equal(frame[near], own[i][near])
-
-
-def test_frames_that_repeat_are_upscaled_once(rng):
-    frame = rng.integers(0, 256, (5, 5, 4), np.uint8)
-    calls = []
-    result = list(upscale_frames([frame, frame.copy(), frame.copy()], lambda f: calls.append(1) or upscale(f, SMALL)))
-    assert len(result) == 3 and len(calls) == 1
 
 
 def test_an_unknown_dtype_is_refused(rng):

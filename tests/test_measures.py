@@ -104,3 +104,28 @@ def test_spectrum_of_white_noise_is_flat(rng):
     frequency, power = measures.radial_spectrum(noise, bins=8)
     np.testing.assert_allclose(frequency, (np.arange(8) + 0.5) / 16)
     np.testing.assert_allclose(power[2:] * 128**2, measures.luma(noise).var(), rtol=0.15)
+
+
+def test_two_dimensional_spectrum_peaks_where_the_stripes_are():
+    power = measures.power_spectrum(waves(160, 200, 0.25))
+    assert power.shape == (64, 64)
+    peaks = {tuple(np.subtract(peak, 32)) for peak in np.argwhere(power > power.max() / 2)}
+    assert peaks == {(0, -16), (0, 16)}
+
+
+def test_two_dimensional_spectrum_adds_up_to_the_variance(rng):
+    noise = rng.integers(0, 256, (256, 256, 3), np.uint8)
+    assert measures.power_spectrum(noise).sum() == pytest.approx(measures.luma(noise).var(), rel=0.05)
+    with pytest.raises(ValueError, match="64 pixels"):
+        measures.power_spectrum(noise[:63])
+
+
+def test_changed_static_pixels_are_counted():
+    frames = np.zeros((3, 2, 2, 3), np.uint8)
+    frames[1:, 0, 0] = 9  # moves once: 7 of the 8 pixels that follow another are static
+    shown = frames.copy()
+    shown[2, 1, 1, 0] = 1
+    shown[1, 0, 0] = 50
+    assert measures.changed_static_pixels(frames, frames) == 0
+    assert measures.changed_static_pixels(frames, shown) == pytest.approx(2 / 7)
+    assert measures.changed_static_pixels(frames[:1], frames[:1]) == 0

@@ -1,9 +1,11 @@
-"""The course's names, image files, and the command line."""
+"""The course's names and the command line."""
 
-import io
 import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,7 +15,6 @@ from PIL import Image
 
 import srgan
 from superres import network, weights
-from superres.files import atomic_write
 
 
 @pytest.fixture
@@ -59,11 +60,15 @@ def test_apply_srcnn_refines_bicubic(photo):
 @pytest.mark.parametrize("shape", [(13, 9), (13, 9, 3), (13, 9, 4)])
 def test_bicubic_is_opencvs(shape, rng):
     image = rng.integers(0, 256, shape, np.uint8)
+    image[..., 3:] = 255  # for an alpha that varies see test_inference
     np.testing.assert_array_equal(
         srgan.bicubic_upscale(image), cv2.resize(image, (36, 52), interpolation=cv2.INTER_CUBIC)
     )
     np.testing.assert_array_equal(
         srgan.bicubic_downscale(image), cv2.resize(image, (2, 3), interpolation=cv2.INTER_CUBIC)
+    )
+    np.testing.assert_array_equal(
+        srgan.bicubic_upscale(image, 3), cv2.resize(image, (27, 39), interpolation=cv2.INTER_CUBIC)
     )
 
 
@@ -81,87 +86,6 @@ def test_a_image_too_small_to_reduce():
 def test_every_function_names_what_is_wrong_with_a_image(function, image):
     with pytest.raises(ValueError, match="expected .*image.*got"):
         function(image)
-
-
-# Files
-
-
-@pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3), (6, 5, 4)])
-def test_images_survive_png(shape, rng, tmp_path):
-    image = rng.integers(0, 256, shape, np.uint8)
-    srgan.save_image(tmp_path / "사진.png", image)
-    read = srgan.read_image(tmp_path / "사진.png")
-    np.testing.assert_array_equal(read, np.dstack([image] * 3) if image.ndim == 2 else image)
-
-
-def test_read_image_turns_as_exif_says(tmp_path, image):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(image).save(tmp_path / "turned.png", exif=exif)
-    np.testing.assert_array_equal(srgan.read_image(tmp_path / "turned.png"), np.rot90(image, -1))
-
-
-def test_read_image_takes_palettes_and_16_bits(tmp_path):
-    palette = Image.new("P", (2, 1))
-    palette.putpalette([255, 0, 0, 0, 0, 255])
-    palette.putpixel((1, 0), 1)
-    palette.save(tmp_path / "palette.png")
-    assert srgan.read_image(tmp_path / "palette.png").tolist() == [[[255, 0, 0], [0, 0, 255]]]
-    palette.save(tmp_path / "hole.png", transparency=0)
-    assert srgan.read_image(tmp_path / "hole.png")[..., 3].tolist() == [[0, 255]]
-    cv2.imwrite(str(tmp_path / "deep.png"), np.array([[0, 32768, 65535]], np.uint16))
-    assert srgan.read_image(tmp_path / "deep.png")[0, :, 0].tolist() == [0, 128, 255]
-
-
-def damaged(folder, name, content):
-    path = folder / name
-    path.write_bytes(content)
-    return path
-
-
-def jpeg(image):
-    data = io.BytesIO()
-    Image.fromarray(image).save(data, "JPEG")
-    return data.getvalue()
-
-
-def test_read_image_names_the_file_and_what_is_wrong(tmp_path, image):
-    with pytest.raises(FileNotFoundError, match="nowhere.png: no such image"):
-        srgan.read_image(tmp_path / "nowhere.png")
-    for content in (b"", b"not an image at all"):
-        with pytest.raises(ValueError, match="bad.jpg: not an image"):
-            srgan.read_image(damaged(tmp_path, "bad.jpg", content))
-    whole = jpeg(image)
-    for length in range(4, len(whole) - 2, 40):
-        with pytest.raises(ValueError, match="cut.jpg: "):
-            srgan.read_image(damaged(tmp_path, "cut.jpg", whole[:length]))
-
-
-@pytest.mark.parametrize(
-    "name, said", [("a.txt", "cannot write"), ("a", "cannot write"), ("a.jpg", "JPEG cannot hold")]
-)
-def test_save_image_refuses_and_leaves_nothing(name, said, tmp_path):
-    with pytest.raises(ValueError, match=said):
-        srgan.save_image(tmp_path / name, np.zeros((4, 4, 4), np.uint8))
-    assert not list(tmp_path.iterdir())
-
-
-def test_replacing_is_all_or_nothing(tmp_path):
-    target = tmp_path / "out.bin"
-    target.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), atomic_write(target) as file:
-        file.write(b"half")
-        raise KeyboardInterrupt
-    assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]
-    with atomic_write(target) as file:
-        file.write(b"new")
-    assert target.read_bytes() == b"new" and list(tmp_path.iterdir()) == [target]
-    if os.name == "posix":
-        plain_file = tmp_path / "plain"
-        plain_file.touch()
-        assert target.stat().st_mode == plain_file.stat().st_mode
-    with pytest.raises(FileNotFoundError, match="no such folder"), atomic_write(tmp_path / "none" / "x"):
-        pass
 
 
 # Command line
@@ -193,18 +117,32 @@ def test_command_line_upscales_a_gif(tiny, tmp_path, rng):
         (["none.gif"], "none.gif"),
         (["text.png"], "text.png: not an image"),
         (["text.gif"], "text.gif is not a GIF"),
+        (["cut.gif"], "cut.gif: frame 1 of the GIF is truncated"),
         (["good.png", "out.gif"], "a GIF becomes a GIF"),
         (["good.png", "out.txt"], "cannot write"),
         (["good.png", "none/out.png"], "no such folder"),
-        (["good.png", "--method", "sragn"], "unknown weights 'sragn': expected one of srgan, srresnet, srcnn"),
-        (["good.png", "--method", "none.h5"], "none.h5: no such weights file"),
+        (["good.png", "folder.png"], "folder.png: a folder"),
+        (["alpha.png", "out.jpg"], "out.jpg: JPEG cannot hold an image of 16x16 pixels with transparency"),
+        (["wide.png", "out.webp"], "out.webp: too large: 16384x4 pixels, and WEBP holds at most 16383"),
+        (["wide.gif"], "wide_srgan_x4.gif: too large: 65536x4 pixels, and GIF holds at most 65535"),
+        (["huge.png"], "huge.png: too large to upscale: 4097x4096 pixels, expected at most 16,777,216"),
+        (["huge.gif"], "huge.gif: too large to upscale: 4097x4096 pixels"),
     ],
 )
-def test_command_line_says_what_is_wrong(arguments, said, tmp_path, monkeypatch, capsys, image):
+def test_command_line_says_what_is_wrong_before_the_work(arguments, said, tmp_path, monkeypatch, capsys, image):
     monkeypatch.chdir(tmp_path)
-    damaged(tmp_path, "text.png", b"text")
-    damaged(tmp_path, "text.gif", b"text")
+    monkeypatch.setattr(srgan, "load_generator", lambda source: pytest.fail("the work had begun"))
+    Path("folder.png").mkdir()
+    for name in ("text.png", "text.gif"):
+        Path(name).write_bytes(b"text")
     srgan.save_image("good.png", image)
+    srgan.save_image("alpha.png", np.full((4, 4, 4), 100, np.uint8))
+    srgan.save_image("wide.png", np.zeros((1, 4096), np.uint8))
+    srgan.save_gif("wide.gif", [np.zeros((1, 16384, 3), np.uint8)], 40)
+    Path("cut.gif").write_bytes(Path("wide.gif").read_bytes()[:-9])
+    for name in ("huge.png", "huge.gif"):
+        if name in arguments:
+            Image.new("L", (4097, 4096)).save(name)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(SystemExit) as stop:
         srgan.main(arguments)
@@ -213,11 +151,84 @@ def test_command_line_says_what_is_wrong(arguments, said, tmp_path, monkeypatch,
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_command_line_refuses_a_bad_output_before_the_work(tmp_path, image, monkeypatch):
+@pytest.mark.parametrize(
+    "method, said",
+    [("sragn", "unknown weights 'sragn': expected one of srgan, srresnet, srcnn"), ("none.h5", "no such weights file")],
+)
+def test_command_line_refuses_an_unknown_method(method, said, tmp_path, capsys, image):
     srgan.save_image(tmp_path / "good.png", image)
-    monkeypatch.setattr(srgan, "load_generator", lambda source: pytest.fail("the work had begun"))
+    with pytest.raises(SystemExit) as stop:
+        srgan.main([str(tmp_path / "good.png"), "--method", method])
+    assert stop.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_a_warning_is_one_line(tiny, tmp_path, image, capsys):
+    srgan.save_gif(tmp_path / "in.gif", [image], 40)
+    (tmp_path / "in.gif").write_bytes((tmp_path / "in.gif").read_bytes()[:-1])
+    srgan.main([str(tmp_path / "in.gif"), "--method", "bicubic"])
+    line, *progress = capsys.readouterr().err.splitlines()
+    assert not any("arning" in other for other in progress)
+    assert line == f"srgan.py: warning: {tmp_path / 'in.gif'}: read in spite of its missing trailer"
+
+
+def test_default_outputs_are_never_shared(tiny, tmp_path, image, capsys):
+    inputs = ["photo.png", "photo.jpg", "photo.webp"]
+    for name in inputs:
+        srgan.save_image(tmp_path / name, image)
+        for method in ("srgan:0.25", "srgan:0.75"):
+            srgan.main([str(tmp_path / name), "--method", method])
+    written = capsys.readouterr().out.split()
+    assert len(set(written)) == 6 and len(list(tmp_path.iterdir())) == 9
+    assert written[0] == str(tmp_path / "photo_srgan_0.25_x4.png")
+    assert written[3] == str(tmp_path / "photo.jpg_srgan_0.75_x4.png")
     with pytest.raises(SystemExit):
-        srgan.main([str(tmp_path / "good.png"), str(tmp_path / "out.txt")])
+        srgan.main([str(tmp_path / "photo.png"), "--method", "srgan:0.25"])
+    assert "photo_srgan_0.25_x4.png: exists already" in capsys.readouterr().err
+
+
+def test_an_interruption_is_no_traceback(tmp_path, image, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(srgan, "load_generator", interrupt)
+    srgan.save_image(tmp_path / "good.png", image)
+    with pytest.raises(SystemExit) as stop:
+        srgan.main([str(tmp_path / "good.png")])
+    assert stop.value.code == 130 and "interrupted, nothing written" in capsys.readouterr().err
+
+
+def test_what_decoders_print_by_themselves_is_dropped(tmp_path, image, capfd):
+    path = tmp_path / "in.tif"
+    Image.fromarray(image).save(path, compression="tiff_adobe_deflate")
+    path.write_bytes(path.read_bytes().replace(b"\x78\x9c", b"\x78\x00", 1))
+    with pytest.raises(ValueError, match="in.tif: the image is damaged"):
+        srgan.read_image(path)
+    assert "ZIPDecode" in capfd.readouterr().err, "nothing to drop"
+    with pytest.raises(SystemExit):
+        srgan.main([str(path), "--method", "bicubic"])
+    assert len(capfd.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows ends a process without a signal that it could handle")
+def test_sigterm_leaves_no_temporary_file(tmp_path):
+    frames = [np.full((200, 200, 3), k, np.uint8) for k in range(100)]
+    srgan.save_gif(tmp_path / "in.gif", frames, 40)
+    command = [sys.executable, ROOT / "srgan.py", "in.gif", "out.gif", "--method", "bicubic"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as run:
+        while len(list(tmp_path.iterdir())) == 1:  # the temporary file
+            assert run.poll() is None
+            time.sleep(0.01)
+        run.terminate()
+    assert run.returncode == 128 + signal.SIGTERM
+    assert [path.name for path in tmp_path.iterdir()] == ["in.gif"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the shell is not sh")
+def test_stderr_may_be_closed(tmp_path, image):
+    srgan.save_image(tmp_path / "in.png", image)
+    script = f'exec "{sys.executable}" "{ROOT / "srgan.py"}" in.png --method bicubic 2>&-'
+    run = subprocess.run(["sh", "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True)
+    assert run.stdout == "in_bicubic_x4.png\n" and srgan.read_image(tmp_path / "in_bicubic_x4.png").shape == (56, 88, 3)
 
 
 def test_the_script_itself_is_quiet_and_exits_with_2(tmp_path):

@@ -1,0 +1,421 @@
+"""Images from and to files: colours, depths, sizes, damage, and outputs that are whole or not there."""
+
+import io
+import os
+import struct
+import warnings
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from conftest import mutations
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, ImageFile
+
+from superres import files
+from superres.files import MAX_PIXELS, atomic_write, check_output, read_image, save_image
+
+
+@pytest.fixture
+def image(rng):
+    return rng.integers(0, 256, (14, 22, 3), np.uint8)
+
+
+def write(path, content):
+    path.write_bytes(content)
+    return path
+
+
+def encoded(image, format, **options):
+    data = io.BytesIO()
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(data, format, **options)
+    return data.getvalue()
+
+
+def png_chunk(name, data):
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png(width, height, depth, colour_type, rows, *chunks):
+    """The bytes of a PNG: ``rows`` are its raw bytes, ``chunks`` come before the pixels."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    parts = [png_chunk(b"IHDR", header), *chunks, png_chunk(b"IDAT", pixels), png_chunk(b"IEND", b"")]
+    return files.PNG_SIGNATURE + b"".join(parts)
+
+
+# Reading
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3), (6, 5, 4)])
+def test_images_survive_png(shape, rng, tmp_path):
+    image = rng.integers(0, 256, shape, np.uint8)
+    save_image(tmp_path / "사진.png", image)
+    read = read_image(tmp_path / "사진.png")
+    np.testing.assert_array_equal(read, np.dstack([image] * 3) if image.ndim == 2 else image)
+
+
+def test_read_image_turns_as_exif_says(tmp_path, image):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(image).save(tmp_path / "turned.png", exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "turned.png"), np.rot90(image, -1))
+
+
+def test_read_image_takes_palettes(tmp_path):
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([255, 0, 0, 0, 0, 255])
+    palette.putpixel((1, 0), 1)
+    palette.save(tmp_path / "palette.png")
+    assert read_image(tmp_path / "palette.png").tolist() == [[[255, 0, 0], [0, 0, 255]]]
+    palette.save(tmp_path / "hole.png", transparency=0)
+    assert read_image(tmp_path / "hole.png")[..., 3].tolist() == [[0, 255]]
+
+
+def test_an_alpha_of_255_everywhere_is_none(tmp_path, image):
+    opaque = np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
+    np.testing.assert_array_equal(read_image(write(tmp_path / "a.png", encoded(opaque, "PNG"))), image)
+    save_image(tmp_path / "a.jpg", opaque)
+    assert read_image(tmp_path / "a.jpg").shape == image.shape
+
+
+RAMP = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)
+RAMP[-1, -1] = 65535
+
+
+@pytest.mark.parametrize(
+    "name, content, scale",
+    [
+        ("a.png", lambda: cv2.imencode(".png", RAMP)[1].tobytes(), 256),
+        ("a.pgm", lambda: b"P5 64 64 65535\n" + RAMP.astype(">u2").tobytes(), 256),
+        ("dark.pgm", lambda: b"P5 64 64 65535\n" + (RAMP // 256).astype(">u2").tobytes(), 65536),
+        ("a.tif", lambda: encoded(Image.fromarray(RAMP), "TIFF"), 256),
+        ("i16.tif", lambda: encoded(Image.fromarray(RAMP.astype(np.int32)), "TIFF"), 256),
+        ("i8.tif", lambda: encoded(Image.fromarray(RAMP.astype(np.int32) // 256), "TIFF"), 256),
+        ("i32.tif", lambda: encoded(Image.fromarray(RAMP.astype(np.int32) * 32768), "TIFF"), 512),
+        ("f1.tif", lambda: encoded(Image.fromarray(RAMP.astype(np.float32) / 65535), "TIFF"), 257),
+        ("f8.tif", lambda: encoded(Image.fromarray(RAMP.astype(np.float32) / 257), "TIFF"), 257),
+        ("f16.tif", lambda: encoded(Image.fromarray(RAMP.astype(np.float32)), "TIFF"), 256),
+        ("a.pfm", lambda: b"Pf\n64 64\n-1\n" + (RAMP[::-1] / np.float32(65535)).tobytes(), 257),
+    ],
+)
+def test_deep_grey_is_scaled(name, content, scale, tmp_path):
+    read = read_image(write(tmp_path / name, content()))
+    assert read.shape == (64, 64, 3) and (read == read[..., :1]).all()
+    assert np.abs(read[..., 0].astype(float) - RAMP / scale).max() <= 1
+
+
+def test_unsigned_32_bits_and_what_is_no_number(tmp_path):
+    tall = np.array([[0, 2**31, 2**32 - 1]], np.uint32)
+    signed = encoded(Image.fromarray(tall.view(np.int32)), "TIFF")
+    sample_format = signed.index(struct.pack("<HHI", 339, 3, 1)) + 8
+    path = write(tmp_path / "a.tif", claiming(signed, sample_format, "<H", 1))
+    assert read_image(path)[0, :, 0].tolist() == [0, 128, 255]
+    strange = np.array([[np.nan, -1, 0.5, np.inf]], np.float32)
+    path = write(tmp_path / "f.tif", encoded(Image.fromarray(strange), "TIFF"))
+    assert read_image(path)[0, :, 0].tolist() == [0, 0, 128, 255]
+
+
+@pytest.mark.parametrize(
+    "depth, colour_type, row, transparent, alpha",
+    [
+        (1, 0, b"\x40", (1,), [255, 0]),
+        (2, 0, b"\x60", (1,), [0, 255]),
+        (4, 0, b"\x95", (5,), [255, 0]),
+        (8, 0, b"\x95\x05", (5,), [255, 0]),
+        (16, 0, struct.pack(">2H", 1000, 1001), (1000,), [0, 255]),
+        (8, 2, b"\1\2\3\3\2\1", (1, 2, 3), [0, 255]),
+        (16, 2, struct.pack(">6H", 1000, 2000, 3000, 3000, 2000, 1000), (1000, 2000, 3000), [0, 255]),
+    ],
+)
+def test_a_transparent_value_is_transparent(depth, colour_type, row, transparent, alpha, tmp_path):
+    chunk = png_chunk(b"tRNS", struct.pack(f">{len(transparent)}H", *transparent))
+    path = write(tmp_path / "a.png", png(2, 1, depth, colour_type, [row], chunk))
+    assert read_image(path)[0, :, 3].tolist() == alpha
+
+
+def curve(value):
+    """sRGB's transfer function, [0, 1] to linear light."""
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+def display_p3():
+    """An ICC profile of Display P3: sRGB's, with other primaries (D50-adapted)."""
+    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    primaries = {
+        b"rXYZ": (0.51512, 0.24120, -0.00105),
+        b"gXYZ": (0.29198, 0.69225, 0.04189),
+        b"bXYZ": (0.15710, 0.06657, 0.78407),
+    }
+    for name, xyz in primaries.items():
+        (offset,) = struct.unpack_from(">I", data, data.index(name) + 4)
+        struct.pack_into(">3i", data, offset + 8, *(round(65536 * value) for value in xyz))
+    return bytes(data)
+
+
+P3_TO_SRGB = np.array([[1.2249, -0.2247, 0], [-0.0420, 1.0419, 0], [-0.0197, -0.0786, 1.0979]])
+
+
+@pytest.mark.parametrize("format, mode", [("PNG", "RGB"), ("PNG", "RGBA"), ("TIFF", "RGB"), ("WEBP", "RGB")])
+def test_display_p3_becomes_srgb(format, mode, tmp_path):
+    colours = np.array([[[230, 60, 50], [90, 140, 60], [120, 110, 160]]], np.uint8)
+    linear = curve(colours / 255) @ P3_TO_SRGB.T
+    expected = 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    assert np.abs(expected[0, 0] - (250, 31, 34)).max() < 2, "what browsers show"
+    image = np.dstack([colours, np.full((1, 3), 100, np.uint8)]) if mode == "RGBA" else colours
+    options = {"lossless": True} if format == "WEBP" else {}
+    path = write(tmp_path / "a", encoded(image, format, icc_profile=display_p3(), **options))
+    read = read_image(path)
+    assert np.abs(read[..., :3] - expected).max() < 2
+    assert mode == "RGB" or (read[..., 3] == 100).all()
+
+
+def test_grey_and_palette_have_their_profile_applied(tmp_path):
+    grey = np.arange(256, dtype=np.uint8)[None]
+    path = write(tmp_path / "grey.png", encoded(grey, "PNG", icc_profile=display_p3()))
+    assert np.abs(read_image(path).astype(int) - grey[..., None]).max() <= 1, "grey is grey in both"
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([230, 60, 50])
+    path = write(tmp_path / "p.png", encoded(palette, "PNG", icc_profile=display_p3()))
+    assert np.abs(read_image(path)[0, 0] - np.array((250, 31, 34))).max() < 2
+
+
+def test_an_srgb_profile_changes_nothing(tmp_path, image):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    np.testing.assert_array_equal(
+        read_image(write(tmp_path / "a.png", encoded(image, "PNG", icc_profile=profile))), image
+    )
+
+
+def test_cmyk_without_a_profile_is_pillows(tmp_path, rng):
+    cmyk = Image.merge("CMYK", [Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8)) for _ in range(4)])
+    path = write(tmp_path / "a.tif", encoded(cmyk, "TIFF"))
+    np.testing.assert_array_equal(read_image(path), np.asarray(cmyk.convert("RGB")))
+
+
+def cmyk_profile():
+    """A small ICC profile: full black is black, and every other ink nothing."""
+    table = bytes(range(256))
+    colours = [(255 * (not black), 128, 128) for _ in range(8) for black in (0, 1)]  # L*, a*, b*
+    matrix = struct.pack(">9i", *(np.eye(3, dtype=int) * 65536).ravel())
+    lut = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + matrix + 4 * table + bytes(sum(colours, ())) + 3 * table
+    header = struct.pack(">I4xI4s4s4s12x4s28x3i48x", 144 + len(lut), 0x02100000, b"prtr", b"CMYK", b"Lab ", b"acsp",
+                         *(round(65536 * value) for value in (0.9642, 1, 0.8249)))  # fmt: skip
+    return header + struct.pack(">I4sII", 1, b"A2B0", 144, len(lut)) + lut
+
+
+@pytest.mark.parametrize("format", ["TIFF", "JPEG"])
+def test_cmyk_is_converted_by_its_profile(format, tmp_path):
+    cyan, black = (Image.new("CMYK", (8, 8), inks) for inks in ((255, 0, 0, 0), (0, 0, 0, 255)))
+    for image, level in ((cyan, 255), (black, 0)):
+        path = write(tmp_path / "a", encoded(image, format, icc_profile=cmyk_profile()))
+        assert np.abs(read_image(path).astype(int) - level).max() <= 1
+    assert read_image(write(tmp_path / "b", encoded(cyan, format)))[..., 0].max() <= 1, "what Pillow makes of cyan"
+
+
+@pytest.mark.parametrize("profile", [b"no profile", "CMYK"])
+def test_a_profile_that_does_not_fit_is_ignored_with_a_warning(profile, tmp_path, image):
+    if profile == "CMYK":
+        profile = cmyk_profile()
+    path = write(tmp_path / "a.png", encoded(image, "PNG", icc_profile=profile))
+    with pytest.warns(UserWarning, match="a.png: the colour profile is ignored"):
+        np.testing.assert_array_equal(read_image(path), image)
+
+
+@pytest.mark.parametrize("name", [b"zTXt", b"iTXt", b"tEXt"])
+@pytest.mark.parametrize("broken", [False, True])
+def test_text_is_no_reason_to_refuse_a_png(name, broken, tmp_path):
+    text = zlib.compress(bytes(2**21))
+    chunk = png_chunk(name, {b"zTXt": b"key\0\0", b"iTXt": b"key\0\1\0\0\0", b"tEXt": b"key\0"}[name] + text)
+    chunk = chunk[:-1] + bytes([chunk[-1] ^ broken])  # the checksum
+    path = write(tmp_path / "a.png", png(2, 1, 8, 0, [b"\1\2"], chunk))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_image(path)[0, :, 0].tolist() == [1, 2]
+
+
+def test_a_broken_profile_chunk_is_ignored_with_a_warning(tmp_path):
+    path = write(tmp_path / "a.png", png(2, 1, 8, 0, [b"\1\2"], png_chunk(b"iCCP", b"key\0\7compressed")))
+    with pytest.warns(UserWarning, match="a.png: colour profile and EXIF data are ignored"):
+        assert read_image(path)[0, :, 0].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_of_an_animation_the_first_frame_is_read_with_a_warning(format, rng, tmp_path):
+    frames = [Image.fromarray(rng.integers(0, 2, (8, 8, 3), np.uint8) * 255) for _ in range(3)]
+    options = {"lossless": True} if format == "WEBP" else {}
+    path = write(tmp_path / "a.png", encoded(frames[0], format, save_all=True, append_images=frames[1:], **options))
+    with pytest.warns(UserWarning, match="a.png: only the first of several frames is read"):
+        np.testing.assert_array_equal(read_image(path), np.asarray(frames[0]))
+
+
+def test_a_cameras_previews_are_no_frames(tmp_path, image):
+    path = write(tmp_path / "a.jpg", encoded(image, "MPO", save_all=True, append_images=[Image.fromarray(image)]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_image(path).shape == image.shape
+
+
+# Sizes
+
+
+def claiming(content, at, code, *size):
+    """The file with another size at byte ``at``."""
+    return content[:at] + struct.pack(code, *size) + content[at + struct.calcsize(code) :]
+
+
+DOT = Image.new("RGB", (8, 8))
+BOMBS = {
+    "png": png(65535, 65535, 8, 2, [b"\0"]),
+    "gif": b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + b",\0\0\0\0\1\0\1\0\0\2\2D\1\0;",
+    "bmp": claiming(encoded(DOT, "BMP"), 18, "<ii", 65535, 65535),
+    "pgm": b"P5 65535 65535 255\n",
+    "jpg": claiming(encoded(DOT, "JPEG"), encoded(DOT, "JPEG").index(b"\xff\xc0") + 5, ">HH", 20000, 14000),
+}
+
+
+@pytest.mark.parametrize("suffix", BOMBS)
+def test_a_claimed_size_is_refused_before_memory_is_asked_for(suffix, tmp_path, monkeypatch):
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("memory was asked for"))
+    with pytest.raises(ValueError, match=rf"a.{suffix}: .*too large.*{MAX_PIXELS:,}"):
+        read_image(write(tmp_path / f"a.{suffix}", BOMBS[suffix]))
+
+
+def test_what_is_written_can_be_read_again(tmp_path, monkeypatch):
+    """Up to the limit, which is larger than a 12-megapixel photograph x4, and above Pillow's own."""
+    assert MAX_PIXELS > 4032 * 3024 * 16 and Image.MAX_IMAGE_PIXELS == MAX_PIXELS
+    monkeypatch.setattr(files, "MAX_PIXELS", 48)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 48)
+    save_image(tmp_path / "a.png", np.zeros((8, 6), np.uint8))
+    assert read_image(tmp_path / "a.png").shape == (8, 6, 3)
+    with pytest.raises(ValueError, match="b.png: too large: 7x7 pixels, expected at most 48"):
+        save_image(tmp_path / "b.png", np.zeros((7, 7), np.uint8))
+
+
+# Damage
+
+
+def test_read_image_names_the_file_and_what_is_wrong(tmp_path, image):
+    with pytest.raises(FileNotFoundError, match="nowhere.png: no such image"):
+        read_image(tmp_path / "nowhere.png")
+    for content in (b"", b"not an image at all"):
+        with pytest.raises(ValueError, match="bad.jpg: not an image"):
+            read_image(write(tmp_path / "bad.jpg", content))
+    whole = encoded(image, "JPEG")
+    for length in range(4, len(whole) - 2, 40):
+        with pytest.raises(ValueError, match="cut.jpg: "):
+            read_image(write(tmp_path / "cut.jpg", whole[:length]))
+
+
+@pytest.mark.parametrize("error", [RuntimeError("two\nlines"), NotImplementedError(), MemoryError(), KeyError("x")])
+def test_whatever_a_decoder_raises_is_one_sentence(error, tmp_path, image, monkeypatch):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+    with pytest.raises(ValueError, match="a.png: the image is") as caught:
+        read_image(write(tmp_path / "a.png", encoded(image, "PNG")))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_damaged_image_is_read_or_refused_in_one_line(tmp_path, image):
+    originals = [encoded(image, format) for format in ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA")]
+    originals += [
+        encoded(np.dstack([image, image[..., 0]]), "PNG", icc_profile=display_p3()),
+        encoded(image, "JPEG", progressive=True, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"),
+        encoded(Image.fromarray(RAMP), "PNG"),
+    ]
+    outcomes = set()
+    for content in mutations(originals, count=100):
+        path = write(tmp_path / "fuzz.png", content)
+        try:
+            read = read_image(path)
+            assert read.dtype == np.uint8 and read.ndim == 3 and read.shape[2] in (3, 4)
+            outcomes.add("read")
+        except (ValueError, OSError) as error:
+            assert "fuzz.png" in str(error) and len(str(error).splitlines()) == 1
+            outcomes.add("refused")
+    assert outcomes == {"read", "refused"}
+
+
+# Writing
+
+
+@pytest.mark.parametrize(
+    "name, shape, said",
+    [
+        ("a.txt", (4, 4), "cannot write images of type"),
+        ("a", (4, 4), "cannot write images of type"),
+        ("a.pdf", (4, 4), "cannot write images of type"),
+        ("a.jpg", (4, 4, 4), "JPEG cannot hold an image of 4x4 pixels with transparency"),
+        ("a.ppm", (4, 4, 4), "PPM cannot hold"),
+        ("a.ico", (300, 300), "ICO cannot hold an image of 300x300 pixels"),
+        ("a.xbm", (4, 4), "XBM cannot hold"),
+        ("a.webp", (1, 16384), "too large: 16384x1 pixels, and WEBP holds at most 16383 each way"),
+        ("a.jpg", (65501, 1), "JPEG holds at most 65500"),
+        ("a.gif", (65536, 1), "GIF holds at most 65535"),
+        ("a.tga", (65536, 1), "TGA cannot hold an image of 1x65536"),
+    ],
+)
+def test_save_image_refuses_and_leaves_nothing(name, shape, said, tmp_path):
+    with pytest.raises(ValueError, match=f"{name}: .*{said}"):
+        save_image(tmp_path / name, np.zeros(shape, np.uint8))
+    assert not list(tmp_path.iterdir())
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(st.sampled_from(["png", "webp", "jpg", "tif", "bmp", "gif"]), st.integers(1, 40), st.integers(1, 40))
+def test_whatever_passes_the_check_can_be_written_and_read(tmp_path_factory, suffix, height, width):
+    path = tmp_path_factory.mktemp("out") / f"a.{suffix}"
+    image = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+    check_output(path, image.shape)
+    save_image(path, image)
+    assert read_image(path).shape == image.shape
+
+
+@pytest.mark.parametrize("image", [np.zeros((4, 4)), np.zeros((4, 4, 2), np.uint8), [[1]], np.zeros((0, 4), np.uint8)])
+def test_save_image_takes_uint8_images_alone(image, tmp_path):
+    with pytest.raises(ValueError, match="expected .*image.*got"):
+        save_image(tmp_path / "a.png", image)
+    assert not list(tmp_path.iterdir())
+
+
+def test_jpeg_is_written_at_quality_95(tmp_path, image):
+    save_image(tmp_path / "a.jpg", image)
+    assert (tmp_path / "a.jpg").read_bytes() == encoded(image, "JPEG", quality=95)
+
+
+def test_targets_that_cannot_be_written(tmp_path, image):
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(IsADirectoryError, match="folder.png: a folder"):
+        save_image(tmp_path / "folder.png", image)
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        save_image(tmp_path / "none" / "a.png", image)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write to any folder")
+def test_a_folder_without_permission(tmp_path, image):
+    tmp_path.chmod(0o500)
+    with pytest.raises(OSError, match="a.png: cannot write to the folder"):
+        check_output(tmp_path / "a.png", image.shape)
+
+
+def test_replacing_is_all_or_nothing(tmp_path):
+    target = tmp_path / "out.bin"
+    target.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), atomic_write(target) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]
+    with atomic_write(target) as file:
+        file.write(b"new")
+    assert target.read_bytes() == b"new" and list(tmp_path.iterdir()) == [target]
+    if os.name == "posix":
+        plain_file = tmp_path / "plain"
+        plain_file.touch()
+        assert target.stat().st_mode == plain_file.stat().st_mode
+    with pytest.raises(FileNotFoundError, match="no such folder"), atomic_write(tmp_path / "none" / "x"):
+        pass

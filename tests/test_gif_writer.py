@@ -1,0 +1,249 @@
+"""GIFs as written, read back by this project, Pillow, OpenCV, ImageMagick and gifsicle."""
+
+import shutil
+import struct
+import subprocess
+import tracemalloc
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from gifs import PALETTE, noise, opencv_frames, pillow_frames, quick, rgba, write
+from superres.gif_reader import open_gif, read_gif
+from superres.gif_writer import save_gif
+
+
+@st.composite
+def clips(draw):
+    """Frames of few colours, with static parts and perhaps holes, their durations and loop."""
+    height, width, channels = draw(st.integers(1, 64)), draw(st.integers(1, 64)), draw(st.sampled_from([3, 4]))
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    colours = np.column_stack([random.permutation(PALETTE)[:60], random.choice([0, 100, 128, 255], 60)])
+    colours = colours.astype(np.uint8)[:, :channels]
+    frames = [colours[random.integers(0, 60, (height, width))]]
+    for _ in range(draw(st.integers(0, 11))):
+        moving = random.random((height, width, 1)) < draw(st.sampled_from([0, 0.02, 0.5, 1]))
+        frames.append(np.where(moving, colours[random.integers(0, 60, (height, width))], frames[-1]))
+    durations = draw(st.lists(st.integers(0, 500), min_size=len(frames), max_size=len(frames)))
+    return frames, durations, draw(st.sampled_from([None, 0, 1, 7, 65535]))
+
+
+@quick
+@given(clips())
+def test_round_trip(tmp_path, clip):
+    """Few enough colours for the palettes: everything comes back, in our reading and in Pillow's."""
+    frames, durations, loop = clip
+    path = tmp_path / "a.gif"
+    save_gif(path, iter(frames), durations, loop)
+    back, times, repeats = read_gif(path)
+    assert (len(back), repeats) == (len(frames), loop)
+    assert abs(sum(times) - sum(durations)) <= 5
+    assert all(abs(time - duration) < 10 for time, duration in zip(times, durations, strict=True))
+    for frame, ours, pillows in zip(frames, back, pillow_frames(path), strict=True):
+        np.testing.assert_array_equal(rgba(ours), rgba(frame))
+        np.testing.assert_array_equal(pillows, rgba(frame))
+    for frame, opencvs in zip(frames, opencv_frames(path)[0], strict=True):
+        np.testing.assert_array_equal(opencvs, rgba(frame))
+
+
+CASES = {
+    "1x1": [np.full((1, 1, 3), 7, np.uint8)],
+    "one frame": [noise((9, 7, 3))],
+    "two equal frames": [np.array([[[1, 2, 3], [200, 0, 0]]], np.uint8)] * 2,
+    "one colour": [np.full((3, 5, 3), 9, np.uint8)] * 3,
+    "two colours": [np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 255, np.uint8)],
+    "all transparent": [np.zeros((4, 6, 4), np.uint8)] * 2,
+    "a hole": [np.dstack([noise((6, 6, 3)), np.eye(6, dtype=np.uint8) * 255])] * 2,
+    "3 colours and none": [PALETTE[np.arange(12).reshape(3, 4) % 3], PALETTE[np.arange(12).reshape(3, 4) % 4]],
+    "255 colours": [PALETTE[:255].reshape(15, 17, 3), PALETTE[1:].reshape(15, 17, 3)],
+    "256 colours": [PALETTE.reshape(16, 16, 3)] * 2,
+    "many colours": [noise((40, 50, 3), seed) for seed in range(3)],
+}
+
+
+def images_of(data):
+    """Of every image in a file without a loop block: transparent index or None, table size, LZW code size, pixels."""
+    position = 19
+    while data[position : position + 1] != b";":
+        transparent = data[position + 6] if data[position + 3] & 1 else None
+        width, height, flags = struct.unpack_from("<HHB", data, position + 13)
+        size = 2 << (flags & 7)
+        position += 18 + 3 * size
+        end = position + 1
+        while data[end]:
+            end += 1 + data[end]
+        pixels = Image.frombytes("L", (width, height), data[position + 1 : end + 1], "gif", data[position], False)
+        yield transparent, size, data[position], np.asarray(pixels)
+        position = end + 1
+
+
+@pytest.mark.parametrize("frames", CASES.values(), ids=CASES)
+def test_every_index_is_below_the_size_of_its_colour_table(tmp_path, frames):
+    save_gif(tmp_path / "a.gif", frames, 40, None)
+    images = list(images_of((tmp_path / "a.gif").read_bytes()))
+    assert len(images) == len(frames)
+    for transparent, size, code_size, pixels in images:
+        assert max(pixels.max(), transparent or 0) < size
+        assert code_size == max(2, size.bit_length() - 1)
+
+
+@pytest.mark.parametrize("frames", CASES.values(), ids=CASES)
+def test_all_readers_see_the_same(tmp_path, frames):
+    path = tmp_path / "a.gif"
+    save_gif(path, frames, 40)
+    ours = [rgba(frame) for frame in read_gif(path)[0]]
+    assert len(ours) == len(frames)
+    np.testing.assert_array_equal(pillow_frames(path), ours)
+    np.testing.assert_array_equal(opencv_frames(path)[0], ours)
+
+
+@pytest.mark.skipif(not shutil.which("convert") or not shutil.which("identify"), reason="ImageMagick is not installed")
+@pytest.mark.parametrize("frames", CASES.values(), ids=CASES)
+def test_imagemagick_sees_the_same(tmp_path, frames):
+    path = tmp_path / "a.gif"
+    save_gif(path, frames, 40)
+    identified = subprocess.run(["identify", path], capture_output=True, text=True, check=True)
+    assert not identified.stderr and len(identified.stdout.splitlines()) == len(frames)
+    height, width = frames[0].shape[:2]
+    command = ["convert", path, "-coalesce", "-depth", "8", "rgba:-"]
+    converted = subprocess.run(command, capture_output=True, check=True)
+    assert not converted.stderr
+    theirs = np.frombuffer(converted.stdout, np.uint8).reshape(-1, height, width, 4)
+    np.testing.assert_array_equal([rgba(frame) for frame in theirs], [rgba(frame) for frame in read_gif(path)[0]])
+
+
+@pytest.mark.skipif(not shutil.which("gifsicle"), reason="gifsicle is not installed")
+@pytest.mark.parametrize("frames", CASES.values(), ids=CASES)
+def test_gifsicle_sees_the_same(tmp_path, frames):
+    path, copy = tmp_path / "a.gif", tmp_path / "b.gif"
+    save_gif(path, frames, 40)
+    info = subprocess.run(["gifsicle", "--info", path], capture_output=True, text=True, check=True)
+    assert not info.stderr and f"{len(frames)} image" in info.stdout
+    subprocess.run(["gifsicle", "--no-warnings", path, "-o", copy], check=True)
+    np.testing.assert_array_equal(pillow_frames(copy), pillow_frames(path))
+
+
+def test_a_small_spot_keeps_its_colour_and_noise_its_detail(tmp_path):
+    """Four pixels of a colour of their own among 240,000; and no worse for the rest than Pillow's median cut."""
+    rng = np.random.default_rng(0)
+    frame = (rng.normal(128, 20, (400, 600, 1)) + rng.normal(0, 8, (400, 600, 3))).clip(0, 255).astype(np.uint8)
+    frame[200:202, 301:303] = 30, 60, 200
+    save_gif(tmp_path / "a.gif", [frame], 0)
+    [back], _, _ = read_gif(tmp_path / "a.gif")
+    assert np.abs(back[200:202, 301:303].astype(int) - [30, 60, 200]).max() <= 4
+    median_cut = np.asarray(Image.fromarray(frame).quantize(255).convert("RGB"))
+    assert cv2.PSNR(frame, back) > cv2.PSNR(frame, median_cut) + 0.5
+
+
+def test_still_pixels_stay_in_a_file_of_many_colours(tmp_path):
+    frames = [noise((40, 60, 3))]
+    for seed in range(1, 6):
+        frames.append(frames[-1].copy())
+        frames[-1][seed : seed + 20, 5 * seed : 5 * seed + 20 : 2] = noise((20, 10, 3), seed)
+    save_gif(tmp_path / "a.gif", frames, 40)
+    back, _, _ = read_gif(tmp_path / "a.gif")
+    for k in range(1, 6):
+        static = (frames[k] == frames[k - 1]).all(-1)
+        assert static.mean() > 0.5
+        np.testing.assert_array_equal(back[k][static], back[k - 1][static])
+
+
+def test_palette_is_nearer_than_median_cut(tmp_path):
+    frame = np.random.default_rng(0).normal(128, 30, (64, 64, 3)).clip(0, 255).astype(np.uint8)
+    save_gif(tmp_path / "a.gif", [frame], 0)
+    [back], _, _ = read_gif(tmp_path / "a.gif")
+    median_cut = np.asarray(Image.fromarray(frame).quantize(255).convert("RGB"))
+    assert cv2.PSNR(frame, back) > cv2.PSNR(frame, median_cut) + 0.5
+
+
+def test_a_noisy_frame_is_drawn_where_that_brings_it_nearer(tmp_path):
+    """Each pixel has the better of the colour on the screen and one of the new palette."""
+    frames = [noise((40, 60, 3)) // 2 + noise((40, 60, 3), seed) // 64 for seed in range(4)]
+    save_gif(tmp_path / "a.gif", frames, 40)
+    back, _, _ = read_gif(tmp_path / "a.gif")
+    for k in range(1, 4):
+        error, if_kept = (np.square(back[j].astype(int) - frames[k]).sum(-1) for j in (k, k - 1))
+        assert (error <= if_kept).all()
+
+
+def test_a_generator_may_reuse_its_buffer(tmp_path):
+    def filling():
+        buffer = np.empty((4, 4, 3), np.uint8)
+        for level in (0, 100, 200):
+            buffer[:] = level
+            yield buffer
+
+    save_gif(tmp_path / "a.gif", filling(), 40)
+    assert [frame.max() for frame in open_gif(tmp_path / "a.gif")] == [0, 100, 200]
+
+
+def test_500_frames_need_the_memory_of_50(tmp_path):
+    background = noise((120, 160, 3))
+
+    def moving(count):
+        for k in range(count):
+            frame = background.copy()
+            frame[k % 100 : k % 100 + 20, k % 140 : k % 140 + 20] = k % 256
+            yield frame
+
+    def peak(count):
+        tracemalloc.start()
+        save_gif(tmp_path / "long.gif", moving(count), 40)
+        assert sum(1 for _ in open_gif(tmp_path / "long.gif")) == count
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(2)
+    assert peak(500) < peak(50) + 20 * background.nbytes
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("existing", [True, False])
+def test_an_interruption_leaves_the_folder_as_it_was(tmp_path, stop, existing):
+    def frames():
+        yield from (noise((30, 30, 3), seed) for seed in range(3))
+        raise stop
+
+    if existing:
+        write(tmp_path / "a.gif", b"old")
+    with pytest.raises(stop):
+        save_gif(tmp_path / "a.gif", frames(), 40)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == ({"a.gif": b"old"} if existing else {})
+
+
+RGB = np.zeros((2, 2, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "frames, durations, loop, message",
+    [
+        ([], 40, 0, "there are no frames"),
+        ([RGB, np.zeros((2, 3, 3), np.uint8)], 40, 0, "frame 2 is .2, 3, 3., but the first is .2, 2, 3."),
+        ([RGB, np.zeros((2, 2, 4), np.uint8)], 40, 0, "expected one shape"),
+        ([RGB.astype(float)], 40, 0, "frame 1 is float64"),
+        ([RGB[..., 0]], 40, 0, "frame 1 is uint8 .2, 2."),
+        ([RGB[:0]], 40, 0, "frames are 2x0 pixels"),
+        ([RGB, RGB], [40], 0, "more frames than the 1 durations"),
+        ([RGB], [40, 40], 0, "1 frames but 2 durations"),
+        ([RGB], [-10], 0, "-10 ms"),
+        ([RGB], 655360, 0, "655360 ms"),
+        ([RGB], 40, -1, "loop is -1"),
+        ([RGB], 40, 1.5, "loop is 1.5"),
+        ([RGB], 40, "0", "loop is '0'"),
+        ([RGB], None, 0, "a duration is None"),
+        ([RGB], "40", 0, "a duration is '40'"),
+        ([RGB], [[40]], 0, r"a duration is .40."),
+        ([RGB], float("nan"), 0, "a duration is nan"),
+        ([RGB], (40 for _ in range(1)), 0, "a duration is <generator"),
+        (None, 40, 0, "frames are NoneType"),
+    ],
+)
+def test_what_no_gif_can_hold(tmp_path, frames, durations, loop, message):
+    with pytest.raises(ValueError, match=message):
+        save_gif(tmp_path / "a.gif", frames, durations, loop)
+    assert not list(tmp_path.iterdir())
