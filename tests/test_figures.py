@@ -1,4 +1,4 @@
-"""What is measured of images, and the figures and tables made of it."""
+"""The figures and tables made of what is measured."""
 
 import base64
 import io
@@ -10,8 +10,6 @@ from conftest import ROOT
 from matplotlib.figure import Figure
 from PIL import Image
 from scipy.stats import spearmanr
-from skimage.color import rgb2ycbcr
-from skimage.metrics import peak_signal_noise_ratio
 
 from superres import figures, measures
 from superres.figures import page, sheets
@@ -21,87 +19,6 @@ from superres.gif_writer import save_gif
 @pytest.fixture
 def image(rng):
     return rng.integers(0, 256, (24, 32, 3), np.uint8)
-
-
-def waves(height, width, frequency):
-    """Vertical stripes of so many cycles per pixel, grey."""
-    wave = 127.5 + 100 * np.sin(2 * np.pi * frequency * np.arange(width))
-    return np.tile(wave.round().astype(np.uint8)[None, :, None], (height, 1, 3))
-
-
-def test_luma_is_bt601(image):
-    np.testing.assert_allclose(measures.luma(image), rgb2ycbcr(image)[..., 0], atol=1e-6)
-
-
-def test_quality_leaves_the_border_out(image):
-    other = image.copy()
-    other[:4], other[-4:], other[:, :4], other[:, -4:] = 0, 0, 0, 0
-    other[12, 16] = 255 - other[12, 16]
-    psnr, ssim = measures.psnr_ssim(image, other)
-    inner = np.s_[4:-4, 4:-4]
-    expected = peak_signal_noise_ratio(measures.luma(image)[inner], measures.luma(other)[inner], data_range=255)
-    assert psnr == pytest.approx(expected) and psnr > 25
-    assert 0.9 < ssim < 1
-
-
-def test_blur_and_fine_detail_tell_sharp_from_blurred():
-    sharp, smooth = waves(64, 64, 0.3), waves(64, 64, 0.02)
-    assert measures.blur(sharp) < measures.blur(smooth)
-    assert measures.fine_detail(sharp) > 50 > 1 > measures.fine_detail(smooth)
-
-
-def test_unevenness_is_that_of_the_sub_pixels(rng):
-    noise = rng.normal(0, 20, (256, 256, 1))
-    even, dotted = (128 + noise * np.tile([[1, 1, 1, last]] * 4, (64, 64))[..., None] for last in (1, 2))
-    even, dotted = (np.clip(rgb, 0, 255).astype(np.uint8).repeat(3, axis=2) for rgb in (even, dotted))
-    assert measures.checkerboard_strength(even) < 0.02
-    assert 0.2 < measures.checkerboard_strength(dotted) < np.std([1, 1, 1, 2]) / np.mean([1, 1, 1, 2])
-    assert measures.checkerboard_strength(np.zeros((8, 8, 3), np.uint8)) == 0
-
-
-def test_coherence_is_high_for_stripes_and_low_for_noise(rng):
-    assert measures.coherence(waves(64, 64, 0.05)) > 0.95
-    assert measures.coherence(rng.integers(0, 256, (96, 96, 3), np.uint8)) < 0.3
-
-
-def test_colourfulness_of_grey_is_none(image):
-    assert measures.colourfulness(waves(8, 8, 0.1)) == 0
-    assert measures.colourfulness(image) > 50
-
-
-def test_spectrum_peaks_where_the_stripes_are():
-    frequency, power = measures.radial_spectrum(waves(96, 96, 0.25))
-    assert frequency[power.argmax()] == pytest.approx(0.25, abs=0.5 / 48)
-
-
-def test_power_adds_up_to_the_variance(image):
-    _, power = measures.power_per_frequency(np.tile(image, (4, 4, 1)))
-    assert power.sum() == pytest.approx(measures.luma(image).var(), rel=0.2)
-
-
-def test_two_dimensional_spectrum_peaks_where_the_stripes_are():
-    power = measures.power_spectrum(waves(160, 200, 0.25))
-    assert power.shape == (64, 64)
-    peaks = {tuple(np.subtract(peak, 32)) for peak in np.argwhere(power > power.max() / 2)}
-    assert peaks == {(0, -16), (0, 16)}
-
-
-def test_two_dimensional_spectrum_adds_up_to_the_variance(rng):
-    noise = rng.integers(0, 256, (256, 256, 3), np.uint8)
-    assert measures.power_spectrum(noise).sum() == pytest.approx(measures.luma(noise).var(), rel=0.05)
-    with pytest.raises(ValueError, match="64 pixels"):
-        measures.power_spectrum(noise[:63])
-
-
-def test_changed_static_pixels_are_counted():
-    frames = np.zeros((3, 2, 2, 3), np.uint8)
-    frames[1:, 0, 0] = 9  # moves once: 7 of the 8 pixels that follow another are static
-    shown = frames.copy()
-    shown[2, 1, 1, 0] = 1
-    shown[1, 0, 0] = 50
-    assert measures.changed_static_pixels(frames, frames) == 0
-    assert measures.changed_static_pixels(frames, shown) == pytest.approx(2 / 7)
-    assert measures.changed_static_pixels(frames[:1], frames[:1]) == 0
 
 
 def pixels(output):
