@@ -107,12 +107,14 @@ def vgg(tmp_path, rng):
 def tiny(monkeypatch):
     """Networks small enough to train in a test."""
     from superres.network import generator, srcnn
-    from training import adversarial, train
+    from training import adversarial, losses, train
 
     small = functools.partial(generator, blocks=1, channels=8)
     networks = {"srcnn": functools.partial(srcnn, filters=(8, 4)), "srresnet": small, "srgan": small}
     monkeypatch.setattr(train, "NETWORKS", networks)
     monkeypatch.setattr(adversarial, "HINTS", ("block00", "skip"))
+    for module in (losses, train):
+        monkeypatch.setattr(module, "HINT_BORDER", 4)
     monkeypatch.setattr(train, "discriminator", functools.partial(adversarial.discriminator, channels=2))
 
 

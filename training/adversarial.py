@@ -3,6 +3,7 @@
 import contextlib
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from superres.network import SCALE
@@ -14,6 +15,7 @@ from training.losses import (
     discriminator_loss,
     hint_loss,
     l1_loss,
+    standardised,
 )
 
 # The generator's layers whose features are compared with the teacher's.
@@ -82,9 +84,9 @@ class SRGAN(keras.Model):
         self.student, self.teacher, self.projections = with_fast_tail(network), None, []
         if weights["hint"]:
             self.student, self.teacher = with_hints(self.student), with_hints(teacher)
-            self.projections = [layers.Conv2D(output.shape[-1], 1) for output in self.teacher.outputs[1:]]
-            for projection, output in zip(self.projections, self.student.outputs[1:], strict=True):
-                projection.build(output.shape)
+            for hint, taught in zip(self.student.outputs[1:], self.teacher.outputs[1:], strict=True):
+                self.projections.append(layers.Conv2D(taught.shape[-1], 1, use_bias=False, dtype="float32"))
+                self.projections[-1].build(hint.shape)
         # The content loss costs more than the generator, so it sees a quarter of the patch. The window's place is not
         # limited to multiples of SCALE: VGG19's pooling, always in one phase, would cause a checkerboard.
         self.crop_size = SCALE * patch // 2 // 8 * 8
@@ -114,6 +116,20 @@ class SRGAN(keras.Model):
         auxiliary = [*discriminator, *self.projection_variables, *self.auxiliary_optimizer.variables]
         return [*self.network.weights, *auxiliary, self.crop_seed.state]
 
+    def fit_projections(self, pairs, ridge=0.01):
+        """Set the projections by ridge regression on some batches (lr, clean): gradient steps would take thousands."""
+        sums = [[0, 0] for _ in self.projections]
+        for lr, clean in pairs:
+            _, *hints = map(standardised, self.student(lr))
+            _, *taught = map(standardised, self.teacher(clean))
+            for total, *sides in zip(sums, hints, taught, strict=True):
+                hint, truth = (ops.convert_to_numpy(side).reshape(-1, side.shape[-1]) for side in sides)
+                total[0] += hint.T @ hint / len(hint)
+                total[1] += hint.T @ truth / len(hint)
+        for projection, (gram, product) in zip(self.projections, sums, strict=True):
+            kernel = np.linalg.solve(gram + ridge * len(pairs) * np.eye(len(gram)), product)
+            projection.kernel.assign(kernel[None, None])
+
     def train_step(self, data):
         (lr, clean), (hr, target) = keras.tree.map_structure(ops.convert_to_tensor, data[:2])  # torch: NumPy
         weights = self.loss_weights
@@ -135,9 +151,9 @@ class SRGAN(keras.Model):
                 terms["adversarial"] = adversarial_loss(real, fake)
                 terms["discriminator"] = discriminator_loss(real, fake)
             if self.teacher:
-                _, *taught = self.teacher(clean, training=False)
-                projected = [projection(hint) for projection, hint in zip(self.projections, hints, strict=True)]
-                terms["hint"] = hint_loss(taught, projected)
+                _, *taught = map(standardised, self.teacher(clean, training=False))
+                pairs = zip(self.projections, map(standardised, hints), strict=True)
+                terms["hint"] = hint_loss(taught, [projection(hint) for projection, hint in pairs])
             terms["loss"] = sum(weights[name] * term for name, term in terms.items() if name in weights)
         network = self.network.trainable_variables
         gradients = tape.gradient(terms["loss"], [*network, *self.projection_variables])

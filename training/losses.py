@@ -13,6 +13,8 @@ from superres.network import SCALE
 # The perceptual loss is the sum of its terms, weighted so. See ``training.adversarial.SRGAN``.
 WEIGHTS = {"content": 1.0, "adversarial": 0.01, "pixel": 10.0, "checkerboard": 5.0, "hint": 0.0}
 
+HINT_BORDER = 8  # low-resolution pixels at each side that the hint term leaves out
+
 # VGG19's layers whose features are compared; `block3_conv1` and `convNM` belong to truncated and distilled networks.
 CONTENT_LAYERS = {
     "block1_conv2", "block2_conv2", "block3_conv1", "block4_conv4", "block5_conv4", "conv41", "conv44", "conv51",
@@ -73,18 +75,22 @@ def checkerboard_loss(hr, sr):
 
 
 def hint_loss(taught, features):
-    """Share of the variance of a teacher's features that a student's leave unexplained (FitNets, eq. 3), 0 or more.
+    """The share of a teacher's features that a student's do not explain (FitNets, eq. 3): 1 for nothing, 0 for all.
 
-    Both are lists of features (batch, h, w, c), the student's already projected. Each channel's mean squared error is
-    divided by the teacher's variance, so that no channel's and no layer's scale needs a weight.
+    Both are lists of features (batch, h, w, c): the teacher's ``standardised``, and the student's projected onto them.
     """
+    return sum(ops.mean(ops.square(truth - guess)) for truth, guess in zip(taught, features, strict=True)) / len(taught)
 
-    def unexplained(truth, guess):
-        truth, guess = ops.cast(truth, "float32"), ops.cast(guess, "float32")
-        error = ops.mean(ops.square(truth - guess), axis=(0, 1, 2))
-        return ops.mean(error / (ops.var(truth, axis=(0, 1, 2)) + keras.config.epsilon()))
 
-    return sum(unexplained(*pair) for pair in zip(taught, features, strict=True)) / len(taught)
+def standardised(features):
+    """Features (batch, h, w, c) as float32 without their border, every channel of mean 0 and variance 1.
+
+    At the border, next to the zeros of the padding, a network's features can be many times as large as elsewhere.
+    """
+    border = HINT_BORDER
+    features = ops.cast(features[:, border:-border, border:-border], "float32")
+    mean, variance = ops.moments(features, axes=(0, 1, 2))
+    return (features - mean) / ops.sqrt(variance + 1e-6 * ops.mean(variance) + keras.config.epsilon())
 
 
 def adversarial_loss(real, fake):

@@ -37,7 +37,7 @@ from training.data import (
     upscale_inputs,
 )
 from training.initialise import start_as_upscaler, start_from, with_fast_tail
-from training.losses import WEIGHTS, feature_network, l1_loss, l2_loss
+from training.losses import HINT_BORDER, WEIGHTS, feature_network, l1_loss, l2_loss
 from training.optimizers import Muon, optimizer
 from training.teacher import Targets, load_teacher
 
@@ -109,6 +109,8 @@ def prepare_trainer(args, network):
     weights = WEIGHTS | dict(args.weights)
     if weights["hint"] and not (args.teacher and args.targets):
         raise ValueError("a hint loss needs --teacher and --targets")
+    if weights["hint"] and args.patch <= 2 * HINT_BORDER:
+        raise ValueError(f"a hint loss needs a --patch of more than {2 * HINT_BORDER}, got {args.patch}")
     teacher = load_teacher(args.teacher) if weights["hint"] else None
     features = feature_network(args.vgg) if weights["content"] else None
     trainer = SRGAN(network, weights, args.patch, features, discriminator(), teacher)
@@ -121,6 +123,8 @@ def train(args, patches, trainer, average, validation):
     first = int(trainer.optimizer.iterations)
     log = Log(args.out / "log.csv", first)
     sample = training_pair(args.method, patches[0])
+    if args.method == "srgan" and trainer.projections and first == 0:
+        trainer.fit_projections([training_pair(args.method, patches[8 * n])[0] for n in range(16)])
     progress = tqdm(range(first, args.steps), initial=first, total=args.steps, desc=args.method, unit="step")
     recent = []
     for step, batch in zip(progress, patches.stream(first), strict=False):
