@@ -324,3 +324,11 @@ def test_training_imports_nothing_that_only_inference_needs():
     """``superres.inference`` needs TensorFlow, training can do with another of Keras' backends."""
     code = "import sys; sys.modules['superres.inference'] = None; import training.train"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "training" / "recipes").glob("*.txt")), ids=lambda path: path.stem)
+def test_recipes_are_options_that_exist(recipe, tmp_path, tiny, capsys):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit):
+        train.main([f"@{recipe}", "--data", str(tmp_path / "empty"), "--out", str(tmp_path / "run")])
+    assert "no images" in capsys.readouterr().err
