@@ -1,4 +1,7 @@
-"""What can be measured of an image: its nearness to an original, and what it is like by itself."""
+"""What can be measured of an image: its nearness to an original, and what it is like by itself.
+
+Images are RGB uint8 (h, w, 3).
+"""
 
 from itertools import pairwise
 
@@ -11,40 +14,42 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from superres.network import SCALE
 
 
-def luma(rgb):
-    """Y of BT.601 in [16, 235], float64 (h, w), of an RGB uint8 image (h, w, 3): what papers measure on."""
+def luma(rgb: np.ndarray) -> np.ndarray:
+    """Y of BT.601 in [16, 235], float64 (h, w): what papers measure on."""
     return 16 + rgb @ np.array([65.481, 128.553, 24.966]) / 255
 
 
-def psnr_ssim(original, image):
+def psnr_ssim(original: np.ndarray, image: np.ndarray) -> tuple[float, float]:
     """PSNR in dB and SSIM of an image against its original, on Y without 4 pixels at each side.
 
-    The protocol of the SRGAN paper (section 3.1); SSIM with the 11x11 Gaussian window of Wang et al. 2004.
+    The protocol of the SRGAN paper (Ledig et al. 2017, section 3.1); SSIM with the 11x11 Gaussian window of Wang et
+    al. 2004. Raises ValueError for images of different sizes, or too small for the window.
     """
     a, b = inner_luma(original), inner_luma(image)
     window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     return psnr(original, image), structural_similarity(a, b, data_range=255, **window)
 
 
-def psnr(original, image):
-    """The first half of ``quality``, which takes much less time than the second."""
+def psnr(original: np.ndarray, image: np.ndarray) -> float:
+    """The PSNR of ``psnr_ssim`` alone, which takes much less time than the SSIM."""
     return peak_signal_noise_ratio(inner_luma(original), inner_luma(image), data_range=255)
 
 
-def inner_luma(rgb, border=4):
+def inner_luma(rgb: np.ndarray, border: int = 4) -> np.ndarray:
+    """``luma`` without ``border`` pixels at each side."""
     return luma(rgb)[border:-border, border:-border]
 
 
-def blur(image):
+def blur(image: np.ndarray) -> float:
     """The no-reference measure of Crete et al. 2007 on Y: 0 is sharp, 1 is blurred."""
     return blur_effect(luma(image))
 
 
-def checkerboard_strength(image):
-    """How unevenly fine detail falls on the SCALE x SCALE sub-pixels of a low-resolution pixel: a grid's strength.
+def checkerboard_strength(image: np.ndarray) -> float:
+    """Strength of checkerboard artefacts: how fine detail differs among the 4x4 sub-pixels of a low-resolution pixel.
 
-    Standard deviation over mean of the sub-pixels' mean detail; 0.02 to 0.05 in photographs. The image (h, w, 3)
-    begins at a low-resolution pixel.
+    Standard deviation over mean of the sub-pixels' mean absolute detail on Y; 0 is none, photographs have 0.02 to 0.05.
+    The image's first row and column must be the first of a low-resolution pixel.
     """
     y = luma(image)
     detail = np.abs(y - cv2.GaussianBlur(y, (0, 0), 1.5))
@@ -54,34 +59,38 @@ def checkerboard_strength(image):
     return by_sub_pixel.std() / by_sub_pixel.mean() if by_sub_pixel.any() else 0.0
 
 
-def edge_density(image):
-    """Share of the pixels that are edges (Canny 1986)."""
+def edge_density(image: np.ndarray) -> float:
+    """Share of the pixels, in [0, 1], that are edges of Y (Canny 1986, thresholds 100 and 200)."""
     return np.mean(cv2.Canny(luma(image).astype(np.uint8), 100, 200) > 0)
 
 
-def fine_detail(image):
-    """Root mean square, in grey levels, of the frequencies that an image SCALE times smaller cannot hold."""
+def fine_detail(image: np.ndarray) -> float:
+    """Root mean square of Y, in grey levels, above 1/8 cycle per pixel: what an image 4 times smaller cannot hold."""
     frequency, power = power_per_frequency(image)
     return np.sqrt(power[frequency > 0.5 / SCALE].sum())
 
 
-def coherence(image, sigma=4):
-    """How much an image's gradients, within about ``sigma`` pixels, run in one direction: 0 not at all, 1 all."""
+def coherence(image: np.ndarray, sigma: float = 4) -> float:
+    """How far the gradients of Y within about ``sigma`` pixels share one orientation: 0 not at all, 1 entirely.
+
+    Of the structure tensor smoothed by a Gaussian: difference of the eigenvalues over their sum, both summed over the
+    image.
+    """
     yy, yx, xx = structure_tensor(luma(image), sigma=sigma, mode="nearest")
     return np.hypot(yy - xx, 2 * yx).sum() / (yy + xx).sum()
 
 
-def colourfulness(image):
-    """The measure of Hasler and Suesstrunk 2003: 0 is grey, beyond 80 is very colourful."""
+def colourfulness(image: np.ndarray) -> float:
+    """The measure of Hasler and Suesstrunk 2003: 0 is grey, above 80 is very colourful."""
     red, green, blue = np.moveaxis(image.astype(float), 2, 0)
     opponents = red - green, (red + green) / 2 - blue
     return np.hypot(*map(np.std, opponents)) + 0.3 * np.hypot(*map(np.mean, opponents))
 
 
-def power_per_frequency(image):
-    """Every frequency of Y: its distance from zero (cycles per pixel) and its power (grey levels squared), (h, w) each.
+def power_per_frequency(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The power spectrum of Y: frequencies (cycles per pixel, all directions) and powers (grey levels squared), (h, w).
 
-    A Hann window keeps the image's borders out of it; the powers add up to about the variance.
+    A Hann window suppresses the discontinuity at the image's borders; the powers add up to about the variance.
     """
     y = luma(image)
     window = np.outer(np.hanning(y.shape[0]), np.hanning(y.shape[1]))
@@ -89,7 +98,7 @@ def power_per_frequency(image):
     return np.hypot(*np.meshgrid(*map(np.fft.fftfreq, y.shape), indexing="ij")), power
 
 
-def radial_spectrum(image, bins=48):
+def radial_spectrum(image: np.ndarray, bins: int = 48) -> tuple[np.ndarray, np.ndarray]:
     """Radially averaged power spectrum of Y: frequencies up to 0.5 cycles per pixel, and the mean power at each."""
     frequency, power = power_per_frequency(image)
     edges = np.linspace(0, 0.5, bins + 1)
@@ -110,3 +119,32 @@ def flicker(frames, originals, step=2):
         changes += np.abs(luma(following) - luma(frame))[static].sum()
         count += static.sum()
     return changes / max(count, 1)
+
+
+def power_spectrum(image, size=64):
+    """Two-dimensional power spectrum of Y (grey levels squared), (size, size), frequency zero in the middle.
+
+    The mean over half overlapping tiles (Welch 1967) each way, which a single transform's speckle does not hide.
+    Raises ValueError for an image smaller than a tile.
+    """
+    y = luma(image)
+    if min(y.shape) < size:
+        raise ValueError(f"expected an image of {size} pixels each way at least, got {y.shape[1]}x{y.shape[0]}")
+    tiles = np.lib.stride_tricks.sliding_window_view(y, (size, size))[:: size // 2, :: size // 2]
+    window = np.outer(np.hanning(size), np.hanning(size))
+    level = np.average(tiles, axis=(2, 3), weights=np.broadcast_to(window, tiles.shape))[..., None, None]
+    power = np.abs(np.fft.fft2((tiles - level) * window)) ** 2 / (window**2).sum() / size**2
+    return np.fft.fftshift(power.mean(axis=(0, 1)))
+
+
+def changed_static_pixels(frames, shown):
+    """Of the pixels that ``frames`` leave as they were in the frame before, the share that changes in ``shown``.
+
+    Both are clips of uint8 images of one shape. 0 where nothing is static.
+    """
+    static = changed = 0
+    for (before, after), (shown_before, shown_after) in zip(pairwise(frames), pairwise(shown), strict=True):
+        same = (before == after).all(axis=-1)
+        static += same.sum()
+        changed += (same & (shown_before != shown_after).any(axis=-1)).sum()
+    return changed / static if static else 0.0

@@ -1,3 +1,4 @@
+import functools
 import os
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
+from PIL import Image  # noqa: E402
 
 import superres  # noqa: E402, F401  (quietens TensorFlow before anything else imports it)
 
@@ -67,7 +69,7 @@ def photo():
     """A real low-resolution image with odd height and width."""
     from superres.files import read_image
 
-    return read_image(ROOT / "images" / "dogs_lr.jpg")[40:89, 50:107].copy()
+    return read_image(ROOT / "images" / "flowers_lr.jpg")[40:89, 50:107].copy()
 
 
 def mutations(originals, count, seed=0):
@@ -94,3 +96,60 @@ def mutations(originals, count, seed=0):
                 del data[at:]
             data = data or bytearray(1)
         yield bytes(data)
+
+
+# Training
+
+
+@pytest.fixture
+def photos(tmp_path, rng):
+    """A folder of three smooth random images, 130 x 170 pixels."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(3):
+        coarse = rng.integers(0, 256, (14, 18, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((170, 130), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def vgg(tmp_path, rng):
+    """A feature network's file: VGG19 cut after block2_conv2, four channels wide."""
+    shapes = {"preprocess": (1, 1, 3, 3), "block1_conv1": (3, 3, 3, 4)}
+    shapes |= {name: (3, 3, 4, 4) for name in ("block1_conv2", "block2_conv1", "block2_conv2")}
+    arrays = {f"{name}/kernel": rng.normal(0, 0.3, shape).astype("float32") for name, shape in shapes.items()}
+    arrays |= {f"{name}/bias": rng.normal(0, 0.3, shape[-1]).astype("float32") for name, shape in shapes.items()}
+    np.savez(tmp_path / "vgg.npz", **arrays)
+    return tmp_path / "vgg.npz"
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Networks small enough to train in a test."""
+    from superres.network import generator, srcnn
+    from training import adversarial, losses, train
+
+    small = functools.partial(generator, blocks=1, channels=8)
+    networks = {"srcnn": functools.partial(srcnn, filters=(8, 4)), "srresnet": small, "srgan": small}
+    monkeypatch.setattr(train, "NETWORKS", networks)
+    monkeypatch.setattr(adversarial, "HINTS", ("block00", "skip"))
+    for module in (losses, train):
+        monkeypatch.setattr(module, "HINT_BORDER", 4)
+    monkeypatch.setattr(train, "discriminator", functools.partial(adversarial.discriminator, channels=2))
+
+
+@pytest.fixture
+def eager():
+    """Steps run eagerly: for a few of them, compiling takes longer than running."""
+    tf = pytest.importorskip("tensorflow")
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def run(method, photos, out, *options):
+    """``python -m training.train`` with small batches."""
+    from training import train
+
+    common = ["--data", photos, "--out", out, "--batch", 2, "--patch", 16, "--checkpoint", 2, "--dtype", "float32"]
+    train.main([str(argument) for argument in (method, *common, *options)])

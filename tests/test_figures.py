@@ -1,18 +1,18 @@
-"""What is measured of images, and the figures and tables made of it."""
+"""The figures and tables made of what is measured."""
 
 import base64
+import io
+import re
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from skimage.color import rgb2ycbcr
-from skimage.metrics import peak_signal_noise_ratio
+from conftest import ROOT
+from matplotlib.figure import Figure
+from PIL import Image
+from scipy.stats import spearmanr
 
 from superres import figures, measures
+from superres.figures import page, sheets
 from superres.gif_writer import save_gif
 
 
@@ -21,105 +21,128 @@ def image(rng):
     return rng.integers(0, 256, (24, 32, 3), np.uint8)
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
+def pixels(output):
+    """What a notebook's output shows, RGB uint8."""
+    data = re.search(r'base64,([^"]*)"', output.data)[1]
+    return np.array(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
 
 
-def waves(height, width, frequency):
-    """Vertical stripes of so many cycles per pixel, grey."""
-    wave = 127.5 + 100 * np.sin(2 * np.pi * frequency * np.arange(width))
-    return np.tile(wave.round().astype(np.uint8)[None, :, None], (height, 1, 3))
+def holds(sheet, image, factor):
+    """Whether an image enlarged by a whole factor is somewhere in a sheet, pixel for pixel."""
+    large = image.repeat(factor, axis=0).repeat(factor, axis=1)
+    height, width = large.shape[:2]
+    starts = np.argwhere((sheet[: 1 - height or None, : 1 - width or None] == large[0, 0]).all(-1))
+    return any(np.array_equal(sheet[y : y + height, x : x + width], large) for y, x in starts)
 
 
-def test_luma_is_bt601(image):
-    np.testing.assert_allclose(measures.luma(image), rgb2ycbcr(image)[..., 0], atol=1e-6)
+def test_crops_show_every_pixel_as_a_square_of_one_size(image):
+    shown = figures.show(figures.crops({"A": image, "B": 255 - image}, [(5, 3, 20, 16), (0, 0, 20, 16)]), "alt")
+    factor = (sheets.column_width(2) - 2 * sheets.BORDER) // 20 // 2 * 2
+    for part in (image[3:19, 5:25], 255 - image[:16, :20]):
+        assert holds(pixels(shown), part, factor)
 
 
-def test_quality_leaves_the_border_out(image):
-    other = image.copy()
-    other[:4], other[-4:], other[:, :4], other[:, -4:] = 0, 0, 0, 0
-    other[12, 16] = 255 - other[12, 16]
-    psnr, ssim = measures.psnr_ssim(image, other)
-    inner = np.s_[4:-4, 4:-4]
-    expected = peak_signal_noise_ratio(measures.luma(image)[inner], measures.luma(other)[inner], data_range=255)
-    assert psnr == pytest.approx(expected) and psnr > 25
-    assert 0.9 < ssim < 1
+def test_mosaic_enlarges_small_and_large_parts_alike(image):
+    parts = figures.zoom({"A": image, "B": image[::-1]}, (2, 1, 8, 4)) | {"C": image[:8, :16]}
+    shown = pixels(figures.show(figures.mosaic(parts, columns=2), "alt"))
+    factor = sheets.column_width(2) // 8 // 2 * 2
+    assert holds(shown, image[1:5, 2:10], factor) and holds(shown, image[::-1][1:5, 2:10], factor)
+    assert holds(shown, image[:8, :16], sheets.column_width(2) // 16 // 2 * 2)
 
 
-def test_blur_and_fine_detail_tell_sharp_from_blurred():
-    sharp, smooth = waves(64, 64, 0.3), waves(64, 64, 0.02)
-    assert measures.blur(sharp) < measures.blur(smooth)
-    assert measures.fine_detail(sharp) > 50 > 1 > measures.fine_detail(smooth)
+def test_overview_marks_the_boxes_and_names_the_scores(image):
+    original = 255 - image
+    figure = figures.overview({"A": image, "Original": original}, [(8, 6, 8, 6)], original)
+    texts = [text.get_text() for text in figure.texts]
+    assert "A" in texts and "32x24" in texts and any("dB" in text for text in texts)
+    assert (pixels(figures.show(figure, "alt")) == sheets.rgb(sheets.CROP_COLOURS[0])).all(-1).any()
 
 
-def test_unevenness_is_that_of_the_sub_pixels(rng):
-    noise = rng.normal(0, 20, (256, 256, 1))
-    even, dotted = (128 + noise * np.tile([[1, 1, 1, last]] * 4, (64, 64))[..., None] for last in (1, 2))
-    even, dotted = (np.clip(rgb, 0, 255).astype(np.uint8).repeat(3, axis=2) for rgb in (even, dotted))
-    assert measures.checkerboard_strength(even) < 0.02
-    assert 0.2 < measures.checkerboard_strength(dotted) < np.std([1, 1, 1, 2]) / np.mean([1, 1, 1, 2])
-    assert measures.checkerboard_strength(np.zeros((8, 8, 3), np.uint8)) == 0
+def test_figures_have_a_size_on_the_page_and_a_description(tmp_path, image):
+    shown = figures.show(figures.draw_generator(), 'a "generator"')
+    assert f'alt="a &quot;generator&quot;" width="{page.WIDTH}"' in shown.data
+    assert pixels(shown).shape[1] == page.DENSITY * page.WIDTH
+    assert "data:image/jpeg;base64,/9j/" in figures.show(figures.draw_srcnn(), "x", format="jpeg").data
+    save_gif(tmp_path / "a.gif", [image], 100)
+    data = base64.b64encode((tmp_path / "a.gif").read_bytes()).decode()
+    assert figures.show_file(tmp_path / "a.gif", "clip").data.startswith(
+        f'<img src="data:image/gif;base64,{data}" alt="clip"'
+    )
 
 
-def test_coherence_is_high_for_stripes_and_low_for_noise(rng):
-    assert measures.coherence(waves(64, 64, 0.05)) > 0.95
-    assert measures.coherence(rng.integers(0, 256, (96, 96, 3), np.uint8)) < 0.3
+def test_no_text_of_a_figure_is_smaller_than_ten_points(image, rng):
+    results = {name: noisy_methods(rng, image) for name in ("a", "b")}
+    large = {name: np.tile(image, (4, 4, 1)) for name in ("a", "b")}
+    drawn = [
+        figures.draw_srcnn(), figures.draw_generator(), figures.draw_discriminator(), figures.property_gains(results),
+        figures.resolution_curves({8: results["a"], 16: results["b"]}), figures.spectra({"x": {"SRGAN": large["a"]}}),
+        figures.spectra_2d(large), figures.psnr_ssim_curves({"SRGAN": [image] * 2}, [255 - image] * 2),
+        figures.perception_distortion(results["a"], {0: image[::-1], 1: 255 - image}, image),
+    ]  # fmt: skip
+    for figure in drawn:
+        figures.show(figure, "alt")
+        texts = [text for text in figure.findobj(lambda artist: hasattr(artist, "get_fontsize")) if text.get_text()]
+        assert texts and min(text.get_fontsize() for text in texts) >= 10
+        assert isinstance(figure, Figure) and figure.get_figwidth() * 96 == page.WIDTH
 
 
-def test_colourfulness_of_grey_is_none(image):
-    assert measures.colourfulness(waves(8, 8, 0.1)) == 0
-    assert measures.colourfulness(image) > 50
+def noisy_methods(rng, image):
+    """Images as far from the original as methods might be."""
+    spread = {"Bicubic": 20, "SRCNN": 15, "SRResNet": 5, "SRGAN": 10}
+    noisy = {
+        name: np.clip(image + rng.normal(0, s, image.shape), 0, 255).astype(np.uint8) for name, s in spread.items()
+    }
+    return noisy | {"Original": image}
 
 
-def test_spectrum_peaks_where_the_stripes_are():
-    frequency, power = measures.radial_spectrum(waves(96, 96, 0.25))
-    assert frequency[power.argmax()] == pytest.approx(0.25, abs=0.5 / 48)
-
-
-def test_power_adds_up_to_the_variance(image):
-    _, power = measures.power_per_frequency(np.tile(image, (4, 4, 1)))
-    assert power.sum() == pytest.approx(measures.luma(image).var(), rel=0.2)
-
-
-def test_compare_shows_the_crops_pixel_by_pixel(image):
-    figure = figures.compare({"A": image, "B": 255 - image}, [(5, 3, 8, 6)], image)
-    titles = [axis.get_title() for axis in figure.axes[:2]]
-    assert titles[0] == "A\n32x24" and "B\n32x24" in titles[1] and "dB" in titles[1]
-    shown = [axis.images[0].get_array() for axis in figure.axes[2:]]
-    np.testing.assert_array_equal(shown[0], image[3:9, 5:13])
-    np.testing.assert_array_equal(shown[1], 255 - image[3:9, 5:13])
-    assert figure.axes[2].images[0].get_interpolation() == "nearest"
-
-
-def test_mosaic_and_zoom_keep_images_in_order(image):
-    parts = figures.zoom({str(i): image + i for i in range(3)}, (2, 1, 8, 4))
-    figure = figures.mosaic(parts, columns=2)
-    np.testing.assert_array_equal(figure.axes[2].images[0].get_array(), image[1:5, 2:10] + 2)
-    assert not figure.axes[3].images
+def test_before_after_holds_both_images_and_a_grip(image):
+    shown = figures.before_after(image, 255 - image, ("Old & new", "New"), alt='two "images"').data
+    before, after = re.findall(r"data:image/jpeg;base64,", shown)
+    assert "Old &amp; new" in shown and 'alt="two &quot;images&quot;"' in shown
+    assert "resize: horizontal" in shown and "<script" not in shown
 
 
 def test_tables_hold_what_was_measured(image, tmp_path):
     text = figures.metrics_table({"Same": image[::-1]}, image).data
-    assert f"{measures.psnr_ssim(image, image[::-1])[0]:.3f}" in text
+    assert f"{measures.psnr_ssim(image, image[::-1])[0]:.2f}" in text
+    frames = [image, image]
     save_gif(tmp_path / "a.gif", [image, 255 - image], [40, 60], loop=None)
-    row = figures.gif_table({"Clip": tmp_path / "a.gif"}).data.splitlines()[-1]
-    assert row == f"| Clip | 2 | 32x24 | 100 ms | once | {(tmp_path / 'a.gif').stat().st_size:,} |"
+    row = figures.gif_table({"Clip": tmp_path / "a.gif"}, {"Clip": frames}).data.splitlines()[-1]
+    size = (tmp_path / "a.gif").stat().st_size
+    assert re.fullmatch(rf"\| Clip \| 2 \| 32x24 \| 100 ms \| once \| (99|100)\.\d% \| {size:,} \|", row)
+
+
+def test_model_card_table_is_the_cards():
+    rows = figures.model_card_table(ROOT / "weights" / "README.md", "Set5").data.splitlines()[2:]
+    assert "| Set5: the course's | 28.86 / 1.51 | 21.75 / 4.23 | 25.09 / 3.55 | 26.73 / 3.84 |" in rows
+    with pytest.raises(ValueError, match="Set99"):
+        figures.model_card_table(ROOT / "weights" / "README.md", "Set99")
 
 
 def test_gains_are_differences_to_bicubic(image, rng):
-    images = {
-        name: np.clip(image + rng.normal(0, s, image.shape), 0, 255).astype(np.uint8)
-        for name, s in (("Bicubic", 20), ("SRGAN", 5))
-    } | {"Original": image}
+    images = noisy_methods(rng, image)
     psnr = {name: measures.psnr_ssim(image, images[name])[0] for name in ("Bicubic", "SRGAN")}
-    assert figures.psnr_gains(images) == {"SRGAN": pytest.approx(psnr["SRGAN"] - psnr["Bicubic"])}
-    assert f"+{psnr['SRGAN'] - psnr['Bicubic']:.2f}" in figures.categories_table({"noise": images}).data
+    assert figures.psnr_gains(images)["SRGAN"] == pytest.approx(psnr["SRGAN"] - psnr["Bicubic"])
+    assert f"{psnr['SRGAN'] - psnr['Bicubic']:+.2f}" in figures.categories_table({"noise": images}).data
+    inputs = {"clean": image, "cv2": 255 - image}
+    table = figures.degradations_table({name: images for name in inputs}, inputs).data
+    assert f"| clean | 0.0 | {psnr['Bicubic']:.2f} |" in table
 
 
-def test_show_gif_embeds_the_file(tmp_path, image):
-    save_gif(tmp_path / "a&b.gif", [image], 100)
-    shown = figures.show_gif(tmp_path / "a&b.gif", width=300).data
-    assert base64.b64encode((tmp_path / "a&b.gif").read_bytes()).decode() in shown
-    assert 'width="300"' in shown and "a&amp;b.gif" in shown
+def test_correlations_are_spearmans(rng):
+    results = {str(i): noisy_methods(rng, rng.integers(0, 256 - 20 * i, (24, 32, 3), np.uint8)) for i in range(5)}
+    gains = [figures.psnr_gains(images)["SRGAN"] for images in results.values()]
+    expected = spearmanr([measures.fine_detail(images["Original"]) for images in results.values()], gains)
+    row = figures.correlations_table(results).data.splitlines()[3]
+    assert row.startswith("| Fine detail") and row.endswith(f"{expected.statistic:+.2f} (p = {expected.pvalue:.3f}) |")
+
+
+def test_flicker_table_measures_every_clip_against_the_originals(image):
+    originals = [image, image]
+    clips = {"Steady": [255 - image] * 2, "Blinking": [image ^ 1, image // 2]}
+    lines = figures.flicker_table(clips, originals).data.splitlines()
+    change = np.abs(measures.luma(image ^ 1) - measures.luma(image // 2)).mean()
+    scores = [np.mean([measures.psnr(image, frame) for frame in frames]) for frames in clips.values()]
+    assert lines[2] == f"| Steady | 0.00 | {scores[0]:.2f} |"
+    assert lines[3].startswith(f"| Blinking | {change:.2f} | ")
+    assert lines[4] == "| Original | 0.00 |  |"

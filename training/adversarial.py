@@ -3,6 +3,7 @@
 import contextlib
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from superres.network import SCALE
@@ -14,18 +15,20 @@ from training.losses import (
     discriminator_loss,
     hint_loss,
     l1_loss,
+    standardised,
 )
 
 # The generator's layers whose features are compared with the teacher's.
 HINTS = ("block03", "block07", "block11", "skip")
 
 
-def discriminator(channels=32):
-    """U-Net discriminator with spectral normalisation (Real-ESRGAN, section 3.3): a logit for every pixel.
+def discriminator(channels: int = 32) -> keras.Model:
+    """U-Net discriminator with spectral normalisation (Wang et al. 2021, Real-ESRGAN, section 3.3).
 
-    Average pooling in place of strided convolutions, whose uneven overlap the generator would answer with a dot grid.
-    Beside the image it is shown the image's fine detail, amplified: real and fake differ in little else, and without
-    it the first hundreds of steps teach it nothing. Height and width must be multiples of 8.
+    RGB in [0, 255], (b, h, w, 3), to a logit for every pixel, (b, h, w, 1); h and w must be multiples of 8. It
+    downscales by average pooling, since strided convolutions, which see some pixels more often than others, teach the
+    generator a checkerboard. Its input is the image and the image's fine detail, amplified: real and fake differ in
+    little else, and without it hundreds of steps pass before the discriminator tells them apart.
     """
 
     def conv(x, filters):
@@ -48,51 +51,47 @@ def discriminator(channels=32):
     return keras.Model(inputs, layers.Conv2D(1, 3, padding="same", dtype="float32")(x), name="discriminator")
 
 
-def with_hints(model):
-    """The same network, weights shared, with the features of ``HINTS`` beside its output."""
+def with_hints(model: keras.Model) -> keras.Model:
+    """The same network, weights shared, giving a list: its output and those of the layers ``HINTS``."""
     return keras.Model(model.input, [model.output, *(model.get_layer(name).output for name in HINTS)])
 
 
-class RandomCrop(layers.Layer):
-    """A random window of ``size`` pixels, the same for the whole batch."""
-
-    def __init__(self, size):
-        super().__init__(dtype="float32")
-        self.size = size
-        self.seed = keras.random.SeedGenerator()
-
-    def call(self, x):
-        batch, height, _, channels = ops.shape(x)
-        corner = keras.random.randint((2,), 0, height - self.size + 1, seed=self.seed)
-        return ops.slice(x, (0, corner[0], corner[1], 0), (batch, self.size, self.size, channels))
+def random_crop(images, size, seed):
+    """A random window of ``size`` x ``size`` pixels, the same for the whole batch of square images."""
+    batch, height, _, channels = ops.shape(images)
+    corner = keras.random.randint((2,), 0, height - size + 1, seed=seed)
+    return ops.slice(images, (0, corner[0], corner[1], 0), (batch, size, size, channels))
 
 
 class SRGAN(keras.Model):
     """A generator that learns from the perceptual loss and, where ``weights`` say so, a discriminator and a teacher.
 
     Terms of the loss: content and pixel compare with the target, which is the original or what a teacher makes of it;
-    adversarial with the original; checkerboard with the original; hint compares features with the teacher's on the
-    clean input (FitNets, Romero et al. 2015). A term of weight 0 is not computed.
+    adversarial and checkerboard with the original; hint compares features with the teacher's on the clean input
+    (FitNets, Romero et al. 2015). A term of weight 0 is not computed.
 
-    network: the generator.  features: the content loss's network.  patch: side of an LR patch.
-    weights: {term: weight}, see ``training.losses.WEIGHTS``.  teacher: a generator, for the hint term.
+    It trains on ((lr, clean), (hr, target)), batches as ``training.data.Patches`` makes them.
+
+    network: the generator.  weights: {term: weight}, see ``training.losses.WEIGHTS``.  patch: side of an LR patch, at
+    least 8.  features: the content term's network.  discriminator: for the adversarial term.  teacher: a generator,
+    for the hint term.
     """
 
-    def __init__(self, network, features, patch, weights, discriminator=None, teacher=None):
+    def __init__(self, network, weights, patch, features=None, discriminator=None, teacher=None):
         super().__init__(name="srgan")
-        self.network, self.features, self.loss_weights = network, features, weights
+        self.network, self.loss_weights, self.features = network, weights, features
         self.discriminator = discriminator if weights["adversarial"] else None
-        self.teacher = with_hints(teacher) if weights["hint"] else None
-        fast = with_fast_tail(network)
-        self.student = with_hints(fast) if self.teacher else fast
-        self.projections = (
-            [layers.Conv2D(output.shape[-1], 1) for output in self.teacher.outputs[1:]] if self.teacher else []
-        )
-        for projection, output in zip(self.projections, self.student.outputs[1:], strict=True):
-            projection.build(output.shape)
-        # The content loss costs more than the generator, so it sees a quarter of the patch. The window must not start
-        # at a low-resolution pixel: VGG19's pooling would always meet the sub-pixels in one phase and imprint it.
-        self.crop = RandomCrop(SCALE * patch // 2 // 8 * 8)
+        self.student, self.teacher, self.projections = with_fast_tail(network), None, []
+        if weights["hint"]:
+            self.student, self.teacher = with_hints(self.student), with_hints(teacher)
+            for hint, taught in zip(self.student.outputs[1:], self.teacher.outputs[1:], strict=True):
+                self.projections.append(layers.Conv2D(taught.shape[-1], 1, use_bias=False, dtype="float32"))
+                self.projections[-1].build(hint.shape)
+        # The content loss costs more than the generator, so it sees a quarter of the patch. The window's place is not
+        # limited to multiples of SCALE: VGG19's pooling, always in one phase, would cause a checkerboard.
+        self.crop_size = SCALE * patch // 2 // 8 * 8
+        self.crop_seed = keras.random.SeedGenerator()
+        self.built = True  # or Keras would, on some backends, call it to see what it builds
 
     def compile(self, optimizer, auxiliary_optimizer):
         super().compile(optimizer)
@@ -103,43 +102,61 @@ class SRGAN(keras.Model):
     @property
     def auxiliary_variables(self):
         """The weights that train beside the generator's."""
-        projections = [variable for layer in self.projections for variable in layer.trainable_variables]
-        return [*(self.discriminator.trainable_variables if self.discriminator else []), *projections]
+        discriminator = self.discriminator.trainable_variables if self.discriminator else []
+        return [*discriminator, *self.projection_variables]
+
+    @property
+    def projection_variables(self):
+        return [variable for layer in self.projections for variable in layer.trainable_variables]
 
     @property
     def state(self):
-        """The variables that a run is continued from, less those of the generator's optimizer."""
+        """The variables that a run is resumed from, except those of the generator's optimizer."""
         discriminator = self.discriminator.weights if self.discriminator else []
-        projections = [variable for layer in self.projections for variable in layer.weights]
-        auxiliary = [*discriminator, *projections, *self.auxiliary_optimizer.variables]
-        return [*self.network.weights, *auxiliary, self.crop.seed.state]
+        auxiliary = [*discriminator, *self.projection_variables, *self.auxiliary_optimizer.variables]
+        return [*self.network.weights, *auxiliary, self.crop_seed.state]
 
-    def call(self, lr, training=None):
-        return self.network(lr, training=training)
+    def fit_projections(self, pairs, ridge=0.01):
+        """Set the projections by ridge regression on some batches (lr, clean): gradient steps would take thousands."""
+        sums = [[0, 0] for _ in self.projections]
+        for lr, clean in pairs:
+            _, *hints = map(standardised, self.student(lr))
+            _, *taught = map(standardised, self.teacher(clean))
+            for total, *sides in zip(sums, hints, taught, strict=True):
+                hint, truth = (ops.convert_to_numpy(side).reshape(-1, side.shape[-1]) for side in sides)
+                total[0] += hint.T @ hint / len(hint)
+                total[1] += hint.T @ truth / len(hint)
+        for projection, (gram, product) in zip(self.projections, sums, strict=True):
+            kernel = np.linalg.solve(gram + ridge * len(pairs) * np.eye(len(gram)), product)
+            projection.kernel.assign(kernel[None, None])
 
     def train_step(self, data):
-        (lr, clean), (hr, target), _ = keras.utils.unpack_x_y_sample_weight(data)
+        (lr, clean), (hr, target) = keras.tree.map_structure(ops.convert_to_tensor, data[:2])  # torch: NumPy
         weights = self.loss_weights
         terms = {}
         with gradient_tape() as tape:
             sr, *hints = self.student(lr, training=True) if self.teacher else [self.student(lr, training=True)]
-            crops = ops.split(self.crop(ops.concatenate([hr, target, sr])), 3)
-            terms["content"] = content_loss(self.features(crops[1]), self.features(crops[2]))
-            terms["pixel"] = l1_loss(target, sr)
-            terms["checkerboard"] = checkerboard_loss(hr, sr)
+            hr_crop, target_crop, sr_crop = ops.split(
+                random_crop(ops.concatenate([hr, target, sr]), self.crop_size, self.crop_seed), 3
+            )
+            if weights["content"]:
+                terms["content"] = content_loss(self.features(target_crop), self.features(sr_crop))
+            if weights["pixel"]:
+                terms["pixel"] = l1_loss(target, sr)
+            if weights["checkerboard"]:
+                terms["checkerboard"] = checkerboard_loss(hr, sr)
             if self.discriminator:
-                logits = self.discriminator(ops.concatenate([crops[0], crops[2]]), training=True)
+                logits = self.discriminator(ops.concatenate([hr_crop, sr_crop]), training=True)
                 real, fake = ops.split(logits, 2)
                 terms["adversarial"] = adversarial_loss(real, fake)
                 terms["discriminator"] = discriminator_loss(real, fake)
             if self.teacher:
-                _, *taught = self.teacher(clean, training=False)
-                projected = [projection(hint) for projection, hint in zip(self.projections, hints, strict=True)]
-                terms["hint"] = hint_loss(taught, projected)
+                _, *taught = map(standardised, self.teacher(clean, training=False))
+                pairs = zip(self.projections, map(standardised, hints), strict=True)
+                terms["hint"] = hint_loss(taught, [projection(hint) for projection, hint in pairs])
             terms["loss"] = sum(weights[name] * term for name, term in terms.items() if name in weights)
         network = self.network.trainable_variables
-        projections = [variable for layer in self.projections for variable in layer.trainable_variables]
-        gradients = tape.gradient(terms["loss"], [*network, *projections])
+        gradients = tape.gradient(terms["loss"], [*network, *self.projection_variables])
         auxiliary = gradients[len(network) :]
         if self.discriminator:
             auxiliary = [*tape.gradient(terms["discriminator"], self.discriminator.trainable_variables), *auxiliary]

@@ -6,6 +6,7 @@ python -m training.average OUT.keras A.keras B.keras --weights 0.7 0.3
 import argparse
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from superres.network import generator
@@ -14,10 +15,10 @@ from training.initialise import start_from
 from training.train import write_atomically
 
 
-def average(sources, weights):
+def average(sources: list[str], weights: list[float]) -> keras.Model:
     """A ``generator`` with the weighted mean of the weights that ``load_generator`` finds at ``sources``.
 
-    Raises its errors, and ValueError for another topology or weights that do not add up to 1.
+    Raises its errors, and ValueError for another network or weights that do not add up to 1.
     """
     if len(sources) != len(weights) or abs(sum(weights) - 1) > 1e-6:
         raise ValueError(f"expected {len(sources)} weights that add up to 1, got {', '.join(map(str, weights))}")

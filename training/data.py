@@ -1,4 +1,4 @@
-"""Folders of photographs -> an endless, reproducible stream of aligned low- and high-resolution patches."""
+"""An endless, reproducible stream of aligned low- and high-resolution patches from folders of photographs."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -18,29 +18,29 @@ SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 DEGRADATIONS = {"clean": 0.40, "cv2": 0.20, "gif": 0.15, "jpeg": 0.25}
 
 
-def find_images(folder):
-    """Sorted paths of the images in ``folder`` and below it; FileNotFoundError if there are none."""
+def find_images(folder: str | Path) -> list[Path]:
+    """Sorted paths of the images in ``folder`` and below it. Raises FileNotFoundError if there are none."""
     paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise FileNotFoundError(f"no images ({', '.join(sorted(SUFFIXES))}) in {folder}")
     return paths
 
 
-def read_hr(path):
-    """An image as RGB uint8 (h, w, 3), cut at the right and bottom to multiples of the scale."""
+def read_hr(path: str | Path) -> np.ndarray:
+    """An image as RGB uint8 (4h, 4w, 3), cropped at the right and bottom; the errors of ``read_image``."""
     hr = read_image(path)[..., :3]
     height, width = (size // SCALE * SCALE for size in hr.shape[:2])
     return hr[:height, :width]
 
 
-def find_originals(folder):
+def find_originals(folder: str | Path) -> list[Path]:
     """Paths of the originals in a folder: every NAME_HR.png, or where there are none, every image."""
     paths = find_images(folder)
     return [path for path in paths if path.stem.endswith("_HR")] or paths
 
 
-def low_resolution(path, hr, degradation):
-    """The low-resolution input that a degradation makes of an image, RGB uint8 (h, w, 3)."""
+def low_resolution(path: Path, hr: np.ndarray, degradation: str) -> np.ndarray:
+    """The low-resolution input, RGB uint8 (h, w, 3): of a clean NAME_HR.png NAME_LRx4.png, where there is one."""
     published = path.with_name(path.name.replace("_HR", "_LRx4"))
     if degradation == "clean" and published != path and published.exists():
         return read_image(published)
@@ -50,11 +50,11 @@ def low_resolution(path, hr, degradation):
 class Patches:
     """Batches of aligned patches from folders of images; batch ``n`` depends on the arguments and on ``n`` alone.
 
-    Whole images are degraded before patches are cut, since a palette belongs to an image and a JPEG block to its
-    place. There is an endless sequence of images, each folder with the same share of it, each entry with a degradation
-    drawn in the shares of ``DEGRADATIONS``; batch ``n`` is cut from a window of ``WINDOW`` entries that moves on by one
-    every ``STRIDE`` batches. So memory is bounded (about 0.6 GB of 2K photographs), reading costs little, and a
-    stream can be taken up anywhere.
+    Whole images are degraded before patches are cut, since a GIF's palette is of the whole image and JPEG's blocks are
+    aligned with it. The images form an endless sequence, each folder with the same share of it, each entry with a
+    degradation drawn in the shares of ``DEGRADATIONS``; batch ``n`` is cut from a window of ``WINDOW`` entries that
+    moves on by one every ``STRIDE`` batches. So memory is bounded (about 0.6 GB of 2K photographs), each image is read
+    once for many batches, and a stream can be resumed anywhere.
     """
 
     WINDOW = 64
@@ -65,7 +65,7 @@ class Patches:
 
         targets: a ``training.teacher.Targets``; the clean input and the target then follow the original in each batch.
 
-        FileNotFoundError for a folder without images, ValueError for an image smaller than a patch.
+        Raises FileNotFoundError for a folder without images, ValueError for an image smaller than a patch.
         """
         self.folders = [find_images(folder) for folder in folders]
         self.batch, self.patch, self.seed, self.targets = batch, patch, seed, targets
@@ -80,7 +80,7 @@ class Patches:
                     f"{path}: {width}x{height} pixels are less than a patch of {SCALE * patch}x{SCALE * patch}"
                 )
 
-    def __getitem__(self, n):
+    def __getitem__(self, n: int) -> tuple[np.ndarray, ...]:
         """Batch ``n``: (batch, patch, patch, 3) and (batch, 4 patch, 4 patch, 3), RGB in [0, 255], float32.
 
         With targets, then the clean input and the target, of these shapes.
@@ -118,7 +118,7 @@ class Patches:
         return [orient(image) for image in images]
 
     def stream(self, start=0):
-        """Batches from number ``start`` on, for ever; the next one is made in a thread while the last one is used."""
+        """Batches from number ``start`` on, endlessly; a thread prepares the next while the last is in use."""
         with ThreadPoolExecutor(1) as worker:
             ahead = worker.submit(self.__getitem__, start)
             for n in count(start + 1):
@@ -126,9 +126,14 @@ class Patches:
                 yield ready.result()
 
 
-def upscale_inputs(lr, hr):
-    """A batch for the SRCNN: low resolution bicubically upscaled, and both without the border."""
+def bicubic_upscale(lr: np.ndarray) -> np.ndarray:
+    """The SRCNN's input: an image (h, w, 3) in [0, 255] upscaled by bicubic interpolation to whole grey levels."""
+    large = cv2.resize(lr, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
+    return np.clip(np.rint(large), 0, 255)
+
+
+def upscale_inputs(lr: np.ndarray, hr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A batch for the SRCNN: the inputs upscaled, and both without a border of 8 pixels, where there is no context."""
     border = 2 * SCALE
-    large = [cv2.resize(patch, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC) for patch in lr]
-    large = np.clip(np.rint(large), 0, 255)
+    large = np.stack([bicubic_upscale(patch) for patch in lr])
     return tuple(side[:, border:-border, border:-border] for side in (large, hr))

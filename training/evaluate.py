@@ -1,8 +1,7 @@
-"""Measure methods on a folder of photographs and four kinds of low-resolution input.
+"""Measure methods on a folder of photographs and four degradations.
 
     python -m training.evaluate valid/Set5 --sheet set5.png
     python -m training.evaluate valid/Set5 --models bicubic srresnet runs/srresnet/srresnet_x4.keras
-    python -m training.evaluate valid/Set5 --speed
 
 Prints PSNR (dB) and SSIM on Y, 4 pixels cut from each border (Ledig et al. 2017, section 3.1), and the strength of
 checkerboard artefacts (``superres.measures.checkerboard_strength``), the means over the folder, as a Markdown table.
@@ -20,13 +19,12 @@ from tqdm import tqdm
 from srgan import method_function
 from superres.measures import checkerboard_strength, psnr_ssim
 from superres.network import SCALE
-from training import speed
 from training.data import DEGRADATIONS, find_originals, low_resolution, read_hr
 
 METHODS = {"bicubic": "Bicubic", "srcnn": "SRCNN", "srresnet": "SRResNet", "srgan": "SRGAN"}
 
 
-def evaluate(paths, methods, degradations):
+def evaluate(paths: list[Path], methods: dict, degradations: list[str]) -> dict:
     """Mean PSNR (dB), SSIM and checkerboard strength on each degradation: {(method, degradation): means}.
 
     ``methods`` are functions by name, RGB uint8 (h, w, 3) -> (4h, 4w, 3).
@@ -42,7 +40,7 @@ def evaluate(paths, methods, degradations):
     return {key: tuple(np.mean(values, axis=0)) for key, values in scores.items()}
 
 
-def table(scores):
+def table(scores: dict) -> str:
     """The result of ``evaluate`` as a Markdown table, a row per method and a column per degradation."""
     methods, degradations = (list(dict.fromkeys(names)) for names in zip(*scores, strict=True))
     cells = [
@@ -53,7 +51,7 @@ def table(scores):
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def sheet(paths, methods, degradations, size=128):
+def sheet(paths: list[Path], methods: dict, degradations: list[str], size: int = 128) -> plt.Figure:
     """A Matplotlib figure of middle crops, ``size`` pixels: a row per image and degradation, a column per method."""
     rows = [(path, degradation) for path in paths for degradation in degradations]
     titles = [*methods, "Original"]
@@ -90,20 +88,12 @@ def main(arguments=None):
     add("--models", nargs="+", default=list(METHODS), metavar="MODEL",
         help="bicubic, or what srgan.load_generator takes: bundled names, files... (default: %(default)s)")  # fmt: skip
     add("--sheet", type=Path, metavar="FILE.png", help="also write crops of the first four images side by side")
-    add(
-        "--speed",
-        action="store_true",
-        help="instead: time and memory against the plain Keras graph, and bfloat16's PSNR",
-    )
     args = parser.parse_args(arguments)
     try:
         paths = find_originals(args.folder)[: args.limit]
         methods = {METHODS.get(model, model): method_function(model) for model in args.models}
     except (OSError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
-    if args.speed:
-        print(speed.report([low_resolution(path, read_hr(path), "clean") for path in paths]))
-        return
     print(table(evaluate(paths, methods, args.degradations)))
     if args.sheet:
         sheet(paths[:4], methods, args.degradations).savefig(args.sheet, dpi=128)

@@ -1,4 +1,4 @@
-"""Where training starts from: a bilinear upscaler or given weights, in a graph that trains faster."""
+"""Initial weights, those of a bilinear upscaler or given ones, and a graph that trains faster."""
 
 import keras
 import numpy as np
@@ -7,21 +7,21 @@ from keras import layers, ops
 from superres.network import DepthToSpace, subpixel_convolution
 from superres.weights import load_generator
 
-SMALL = 0.01  # of the usual initial weights, where they would disturb the image that a network starts from
+SMALL = 0.01  # scales He et al.'s initial weights where they would disturb the interpolated image
 
 
-def start_as_upscaler(model):
-    """Set a fresh generator to bilinear interpolation, or an SRCNN to identity, so that it need not learn to copy.
+def start_as_upscaler(model: keras.Model) -> None:
+    """Initialise a generator as nearly bilinear interpolation, or an SRCNN as nearly the identity (in place).
 
     The first three channels carry RGB from layer to layer; each sub-pixel step copies them to its four sub-pixels and
-    the tail smooths the copies, which together is exactly bilinear interpolation. What else goes into these channels
-    starts small; all other kernels start as in He et al. 2015.
+    the tail smooths the copies, which together is exactly bilinear interpolation. Other weights into these channels
+    start small, all other kernels as in He et al. 2015.
     """
     hat = np.array([1, 2, 2, 2, 1]) / 8
     for layer in model.layers:
         if not isinstance(layer, layers.Conv2D):
             continue
-        kernel = np.array(keras.initializers.HeNormal()(layer.kernel.shape))
+        kernel = ops.convert_to_numpy(keras.initializers.HeNormal()(layer.kernel.shape)).copy()
         if layer.name in ("up1", "up2"):
             carry_rgb(kernel, copies=4)
         elif layer.name == "tail":
@@ -36,7 +36,7 @@ def start_as_upscaler(model):
 
 
 def carry_rgb(kernel, stencil=((1,),), copies=1):
-    """Let the first three filters, in each of ``copies`` equal groups, pass the first three channels on (in place)."""
+    """Make the first three filters of each of ``copies`` equal groups pass on the first three channels (in place)."""
     radius = len(stencil) // 2
     middle = kernel.shape[0] // 2
     window = slice(middle - radius, middle + radius + 1)
@@ -46,8 +46,8 @@ def carry_rgb(kernel, stencil=((1,),), copies=1):
             kernel[window, window, channel, first + channel] += stencil
 
 
-def start_from(source, network):
-    """Copy the weights that ``load_generator`` finds; its errors, and ValueError for another network."""
+def start_from(source: str, network: keras.Model) -> None:
+    """Copy the weights that ``load_generator`` finds; raises its errors, and ValueError for another network."""
     weights = load_generator(source).get_weights()
     if [array.shape for array in weights] != [tuple(variable.shape) for variable in network.weights]:
         raise ValueError(f"{source} holds another network than {network.name}")
@@ -55,16 +55,16 @@ def start_from(source, network):
 
 
 class FastTail(layers.Layer):
-    """The generator's last PReLU and tail, moved before the last sub-pixel step: a CPU trains them faster.
+    """A generator's last PReLU and tail, computed before the last sub-pixel step, which is faster on a CPU.
 
-    The tail becomes a 5x5 convolution before the sub-pixel step (see ``subpixel_convolution``). It has no weights of
-    its own.
+    The tail becomes a 5x5 convolution (see ``subpixel_convolution``). The layer uses the weights of the two and has
+    none of its own.
     """
 
     def __init__(self, prelu, tail):
         super().__init__(dtype=tail.dtype_policy)
         self.prelu, self.tail = prelu, tail
-        # Which of the tail's weights each weight of the moved kernel is, counted from 1; 0 where it is none.
+        # For each weight of the 5x5 kernel, the index of the tail's weight that it equals, from 1; 0 where it is 0.
         shape = tail.kernel.shape
         self.source, _ = subpixel_convolution(np.arange(1, 1 + np.prod(shape)).reshape(shape), np.zeros(shape[-1]))
 
@@ -75,7 +75,7 @@ class FastTail(layers.Layer):
         return ops.conv(x, kernel, padding="same") + ops.tile(self.tail.bias, 4)
 
 
-def with_fast_tail(model):
-    """The same generator, weights shared, as a graph that trains faster."""
+def with_fast_tail(model: keras.Model) -> keras.Model:
+    """The same generator, weights shared, with a ``FastTail``."""
     x = FastTail(model.get_layer("up2_prelu"), model.get_layer("tail"))(model.get_layer("up2").output)
     return keras.Model(model.input, model.get_layer("to_0_255")(DepthToSpace()(x)), name=model.name)

@@ -13,6 +13,8 @@ from superres.network import SCALE
 # The perceptual loss is the sum of its terms, weighted so. See ``training.adversarial.SRGAN``.
 WEIGHTS = {"content": 1.0, "adversarial": 0.01, "pixel": 10.0, "checkerboard": 5.0, "hint": 0.0}
 
+HINT_BORDER = 8  # low-resolution pixels at each side that the hint term leaves out
+
 # VGG19's layers whose features are compared; `block3_conv1` and `convNM` belong to truncated and distilled networks.
 CONTENT_LAYERS = {
     "block1_conv2", "block2_conv2", "block3_conv1", "block4_conv4", "block5_conv4", "conv41", "conv44", "conv51",
@@ -44,18 +46,18 @@ def content_loss(hr_features, sr_features):
     def distance(hr, sr):
         hr, sr = (ops.relu(ops.cast(features, "float32")) for features in (hr, sr))
         mean = ops.mean(hr, axis=(0, 1, 2))
-        mean += 0.1 * ops.mean(mean) + keras.config.epsilon()  # spares the channels that hardly ever answer
+        mean += 0.1 * ops.mean(mean) + keras.config.epsilon()  # do not amplify channels that are nearly always 0
         return ops.mean(ops.sum(ops.square(unit(hr / mean) - unit(sr / mean)), axis=-1))
 
     return sum(distance(hr, sr_features[name]) for name, hr in hr_features.items())
 
 
 def checkerboard_loss(hr, sr):
-    """How differently from the original an image's fine detail falls on the 4x4 sub-pixels of a low-resolution pixel.
+    """Checkerboard artefacts: how the fine detail on the 4x4 sub-pixels of an LR pixel differs from the original's.
 
-    That is what shows as a grid, as dots or as a weave. Of each sub-pixel's detail both the mean, which a pattern in
-    step with the low-resolution pixels has and a photograph has not, and the mean size are compared, relative to the
-    image's: mean squared differences. The images begin at a low-resolution pixel.
+    For each sub-pixel two statistics are compared, relative to the image's mean absolute detail: the mean detail, zero
+    in a photograph but not in a pattern with the low-resolution pixels' period, and the mean absolute detail. The loss
+    is their mean squared difference. The first row and column must be the first of a low-resolution pixel.
     """
 
     def profile(rgb):
@@ -75,16 +77,20 @@ def checkerboard_loss(hr, sr):
 def hint_loss(taught, features):
     """The share of a teacher's features that a student's do not explain (FitNets, eq. 3): 1 for nothing, 0 for all.
 
-    Both are lists of features (batch, h, w, c), the student's already projected. Each channel's mean squared error is
-    divided by the teacher's variance, so that no channel's and no layer's scale needs a weight.
+    Both are lists of features (batch, h, w, c): the teacher's ``standardised``, and the student's projected onto them.
     """
+    return sum(ops.mean(ops.square(truth - guess)) for truth, guess in zip(taught, features, strict=True)) / len(taught)
 
-    def unexplained(truth, guess):
-        truth, guess = ops.cast(truth, "float32"), ops.cast(guess, "float32")
-        error = ops.mean(ops.square(truth - guess), axis=(0, 1, 2))
-        return ops.mean(error / (ops.var(truth, axis=(0, 1, 2)) + keras.config.epsilon()))
 
-    return sum(unexplained(*pair) for pair in zip(taught, features, strict=True)) / len(taught)
+def standardised(features):
+    """Features (batch, h, w, c) as float32 without their border, every channel of mean 0 and variance 1.
+
+    At the border, next to the zeros of the padding, a network's features can be many times as large as elsewhere.
+    """
+    border = HINT_BORDER
+    features = ops.cast(features[:, border:-border, border:-border], "float32")
+    mean, variance = ops.moments(features, axes=(0, 1, 2))
+    return (features - mean) / ops.sqrt(variance + 1e-6 * ops.mean(variance) + keras.config.epsilon())
 
 
 def adversarial_loss(real, fake):
@@ -98,17 +104,21 @@ def discriminator_loss(real, fake):
 
 
 def relativistic_loss(better, worse):
-    """Cross-entropy of 'each logit of ``better`` is above the mean of ``worse``, and the reverse'; 2 ln 2 at par."""
+    """Cross-entropy of: each logit of ``better`` exceeds the mean of ``worse``, each of ``worse`` is below the mean of
+    ``better``. 2 ln 2 where all logits are equal.
+    """
     return ops.mean(ops.softplus(ops.mean(worse) - better)) + ops.mean(ops.softplus(worse - ops.mean(better)))
 
 
-def feature_network(files=None):
+def feature_network(files: list[str] | None = None) -> keras.Model:
     """A frozen network from RGB to a dict of VGG19 features, those layers of ``CONTENT_LAYERS`` that it has.
 
     Without ``files``, VGG19 with the ImageNet weights of ``keras.applications``; otherwise .npz files with
     ``LAYER/kernel`` (HWIO) and ``LAYER/bias`` arrays: the first layer a 1x1 ``preprocess`` (VGG19 cut after any
-    layer) or ``conv0`` (a distilled VGG19 with layers ``conv11``...), which takes RGB in [0, 1]. FileNotFoundError
-    for a missing file, ValueError for one of another kind, ConnectionError where Keras cannot download its weights.
+    layer) or ``conv0`` (a distilled VGG19 with layers ``conv11``...), which takes RGB in [0, 1].
+
+    Raises FileNotFoundError (missing file), ValueError (other or damaged file), ConnectionError (Keras cannot download
+    its weights).
     """
     inputs = keras.Input((None, None, 3))
     features = {}
@@ -119,7 +129,7 @@ def feature_network(files=None):
     return network
 
 
-def imagenet_vgg19():
+def imagenet_vgg19() -> dict:
     """Kernels and biases of ``keras.applications.VGG19`` by layer name, after a ``preprocess`` from RGB in [0, 1]."""
     try:
         vgg = keras.applications.VGG19(include_top=False, weights="imagenet")
@@ -132,7 +142,7 @@ def imagenet_vgg19():
     return preprocess | {layer.name: layer.get_weights() for layer in vgg.layers if layer.weights}
 
 
-def read_features(file):
+def read_features(file: str) -> dict:
     """Kernels and biases of a feature network's .npz file by layer name. See ``feature_network``."""
     try:
         with np.load(file) as arrays:
@@ -140,7 +150,7 @@ def read_features(file):
             weights = {name: (arrays[f"{name}/kernel"], arrays[f"{name}/bias"]) for name in names}
     except FileNotFoundError:
         raise FileNotFoundError(f"no such file of VGG features: {file}") from None
-    except (KeyError, ValueError) as error:
+    except Exception as error:  # NumPy and zipfile raise errors of many classes for a damaged file
         raise ValueError(f"{file} is no .npz file of layers with kernel and bias") from error
     if not ({"preprocess", "conv0"} & set(weights) and CONTENT_LAYERS & set(weights)):
         raise ValueError(f"{file} holds no VGG19 features; expected preprocess, block1_conv1... or conv0, conv11...")

@@ -5,10 +5,10 @@ from keras import ops
 
 
 class Muon(keras.optimizers.Adam):
-    """Muon (Jordan et al. 2024) for the convolutions from features to features, Adam for all other weights.
+    """Muon (Jordan et al. 2024) for convolutions, Adam for vectors and for convolutions from or to RGB.
 
-    A kernel (k, k, c, f) is taken as a matrix (k k c, f). The steps are scaled to the size of Adam's (Liu et al. 2025),
-    so that both share a learning rate. Keras' own Muon takes matrices alone.
+    A kernel (k, k, c, f) is treated as a matrix (k k c, f); Keras' own Muon takes matrices alone. The steps are scaled
+    to the root mean square of Adam's (Liu et al. 2025), so that both use one learning rate.
     """
 
     MOMENTUM = 0.95
@@ -24,9 +24,9 @@ class Muon(keras.optimizers.Adam):
 
 
 def orthogonalised(matrix):
-    """Nearly the orthogonal factor of a matrix's polar decomposition: singular values between 0.7 and 1.2.
+    """The orthogonal factor of a matrix's polar decomposition, approximately: singular values between 0.7 and 1.2.
 
-    Five Newton-Schulz steps with the coefficients of Jordan et al.
+    Five Newton-Schulz steps with the coefficients of Jordan et al. 2024.
     """
     if matrix.shape[0] < matrix.shape[1]:
         return ops.transpose(orthogonalised(ops.transpose(matrix)))
@@ -37,8 +37,11 @@ def orthogonalised(matrix):
     return matrix
 
 
-def optimizer(kind, peak, steps, warm_up=100, **options):
-    """Muon or Adam with a linear warm-up to ``peak`` and a cosine to 1e-6; gradients clipped to a norm of 0.5."""
+def optimizer(kind: type, peak: float, steps: int, warm_up: int = 100, **options) -> keras.optimizers.Optimizer:
+    """Muon or Adam with a linear warm-up to ``peak`` and a cosine decay to 1e-6 at ``steps``.
+
+    Gradients are clipped to a global norm of 0.5. kind: the class.  options: its own.
+    """
     warm_up = min(warm_up, steps // 2)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, steps - warm_up, alpha=1e-6 / peak, warmup_target=peak, warmup_steps=warm_up

@@ -1,5 +1,11 @@
-"""Time and memory of the course's way, the plain Keras graph through ``predict``, against ``apply_srgan``."""
+"""Time and memory of the course's way, the plain Keras graph through ``predict``, against ``apply_srgan``.
 
+python -m training.speed FOLDER
+
+Prints Markdown. FOLDER holds high-resolution images: bfloat16's precision is measured on their clean inputs.
+"""
+
+import argparse
 import re
 import subprocess
 import sys
@@ -13,6 +19,7 @@ from tqdm import tqdm
 from srgan import apply_srgan
 from superres.frames import upscale_frames
 from superres.weights import load_generator
+from training.data import find_originals, low_resolution, read_hr
 
 SIZES = ((64, 64), (128, 128), (341, 268))  # width, height of the low-resolution image
 LARGE = (2040, 1356)
@@ -56,7 +63,8 @@ def race(image):
 
 def measure(way, size):
     """First call's seconds, the next one's and peak resident MB of one way, in a process of its own."""
-    command = [sys.executable, "-m", "training.speed", way.__name__, *map(str, size)]
+    code = f"from training import speed; speed.print_measures({way.__name__!r}, *{size})"
+    command = [sys.executable, "-c", code]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     return map(float, run.stdout.split())
 
@@ -109,8 +117,8 @@ def report(images):
     ])  # fmt: skip
 
 
-def main(name, width, height):
-    way, image = globals()[name], random_image(int(width), int(height))
+def print_measures(name, width, height):
+    way, image = globals()[name], random_image(width, height)
     first = seconds(way, image)
     # Beyond a minute, what tracing adds to the first call is lost in it.
     second = seconds(way, image) if first < 60 else first
@@ -122,5 +130,19 @@ def peak_megabytes():
     return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 
 
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m training.speed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", metavar="FOLDER", help="high-resolution images")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N images")
+    args = parser.parse_args(arguments)
+    try:
+        paths = find_originals(args.folder)[: args.limit]
+    except OSError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+    print(report([low_resolution(path, read_hr(path), "clean") for path in paths]))
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -1,4 +1,4 @@
-"""Targets that a stronger generator teaches: fine detail as the teacher draws it, everything else as SRResNet does.
+"""Training targets with a teacher's fine detail and everything else from SRResNet.
 
     python -m training.teacher --data PHOTOS --teacher gan_generator.h5 --out TARGETS
     python -m training.train srgan --data PHOTOS --targets TARGETS ...
@@ -6,7 +6,7 @@
 The teacher sees the clean low-resolution image, the student later a degraded one (learning with privileged
 information, Vapnik and Vashist 2009; distillation, Hinton et al. 2015). The target of an image is R + w H(T - R), R
 SRResNet's result, T the teacher's and H what a Gaussian blur takes away. Targets are computed once, for whole images,
-into a folder of PNG files, each named after the SHA-256 of its image. An interrupted run is taken up again.
+into a folder of PNG files, each named after the SHA-256 of its image file. Run again, only missing ones are computed.
 """
 
 import argparse
@@ -15,14 +15,14 @@ import json
 from pathlib import Path
 
 import cv2
+import keras
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from superres.degrade import degrade
-from superres.files import read_image, save_image
+from superres.files import atomic_write, read_image, save_image
 from superres.hardware import has_native_bfloat16
-from superres.inference import upscale
 from superres.network import SCALE
 from superres.weights import load_generator
 from training.data import find_images, read_hr
@@ -31,7 +31,7 @@ MANIFEST = "manifest.json"
 
 
 class Targets:
-    """A folder of targets, checked against the images they are for: ``targets[path]`` is RGB uint8 (4h, 4w, 3).
+    """A folder of targets, checked against their images: ``targets[path]`` is RGB uint8 (4h, 4w, 3).
 
     Raises FileNotFoundError for a folder without targets or an image without one, ValueError for targets made by
     another teacher or of another size.
@@ -47,27 +47,30 @@ class Targets:
             if not file.is_file():
                 raise FileNotFoundError(f"{folder}: no target for {path}; run python -m training.teacher on it")
             with Image.open(file) as target, Image.open(path) as image:
-                if target.size != tuple(side // SCALE * SCALE for side in image.size):
+                # Sorted, since EXIF data may have turned the image.
+                if sorted(target.size) != sorted(side // SCALE * SCALE for side in image.size):
                     raise ValueError(f"{file}: the target is {target.size}, but its image {path} is {image.size}")
 
     def __getitem__(self, path):
         return read_image(self.files[path])
 
 
-def target_file(folder, path):
+def target_file(folder: Path, path: Path) -> Path:
     return folder / f"{hashlib.sha256(Path(path).read_bytes()).hexdigest()[:32]}.png"
 
 
-def read_manifest(folder):
+def read_manifest(folder: Path) -> dict:
+    """How the targets in ``folder`` were made: hashes of teacher and base, weight, sigma."""
     try:
-        return json.loads((folder / MANIFEST).read_text())
+        manifest = json.loads((folder / MANIFEST).read_text())
+        return {key: manifest[key] for key in ("teacher", "base", "weight", "sigma")}
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(f"{folder}: no folder of targets; make one with python -m training.teacher") from None
-    except ValueError as error:
-        raise ValueError(f"{folder / MANIFEST}: not a list of targets: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / MANIFEST}: damaged, or no description of targets: {error}") from error
 
 
-def fingerprint(model):
+def fingerprint(model: keras.Model) -> str:
     """SHA-256 of a model's weights."""
     digest = hashlib.sha256()
     for array in model.get_weights():
@@ -75,8 +78,8 @@ def fingerprint(model):
     return digest.hexdigest()
 
 
-def load_teacher(source):
-    """A generator x4 from whatever ``load_generator`` takes; its errors, and ValueError for another scale."""
+def load_teacher(source: str) -> keras.Model:
+    """A x4 generator from whatever ``load_generator`` takes; raises its errors, and ValueError for another scale."""
     model = load_generator(source)
     scale = model(np.zeros((1, 8, 8, 3), "float32")).shape[1] / 8
     if scale != SCALE:
@@ -84,24 +87,32 @@ def load_teacher(source):
     return model
 
 
-def target(base, teacher, weight, sigma):
-    """``base`` + ``weight`` x the frequencies of ``teacher`` - ``base`` above a Gaussian's of ``sigma`` pixels.
+def target(base: np.ndarray, teacher: np.ndarray, weight: float, sigma: float) -> np.ndarray:
+    """``base`` + ``weight`` H(``teacher`` - ``base``), H what a Gaussian blur of ``sigma`` pixels takes away.
 
-    Images RGB uint8 (h, w, 3), rounded and clipped.
+    All images are RGB uint8 (h, w, 3); the result is rounded and clipped.
     """
     difference = teacher.astype(np.float32) - base
     high = difference - cv2.GaussianBlur(difference, (0, 0), sigma)
     return np.clip(np.rint(base + weight * high), 0, 255).astype(np.uint8)
 
 
-def make_targets(paths, folder, teacher, weight, sigma):
-    """Write the targets of the images that have none yet. ValueError where the folder's others were made otherwise."""
+def make_targets(paths: list[Path], folder: Path, teacher: keras.Model, weight: float, sigma: float) -> None:
+    """Write the targets of the images that have none yet into ``folder``.
+
+    Raises ValueError for a sigma of 0 or less, or where the folder's other targets were made with other settings.
+    """
+    from superres.inference import upscale  # needs TensorFlow, which training on these targets does not
+
+    if sigma <= 0:
+        raise ValueError(f"--sigma must be above 0, got {sigma:g}")
     base, dtype = load_generator("srresnet"), "bfloat16" if has_native_bfloat16() else "float32"
     manifest = {"teacher": fingerprint(teacher), "base": fingerprint(base), "weight": weight, "sigma": sigma}
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / MANIFEST).exists():
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2))
-    elif differing := [key for key, value in read_manifest(folder).items() if manifest.get(key) != value]:
+        with atomic_write(folder / MANIFEST) as file:
+            file.write(json.dumps(manifest, indent=2).encode())
+    elif differing := [key for key, value in read_manifest(folder).items() if manifest[key] != value]:
         raise ValueError(f"{folder}: holds targets of another {' and '.join(differing)}; give another folder")
     for path in tqdm(paths, unit="image"):
         file = target_file(folder, path)

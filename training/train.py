@@ -29,6 +29,7 @@ from training.adversarial import SRGAN, discriminator
 from training.data import (
     DEGRADATIONS,
     Patches,
+    bicubic_upscale,
     find_images,
     find_originals,
     low_resolution,
@@ -36,7 +37,7 @@ from training.data import (
     upscale_inputs,
 )
 from training.initialise import start_as_upscaler, start_from, with_fast_tail
-from training.losses import WEIGHTS, feature_network, l1_loss, l2_loss
+from training.losses import HINT_BORDER, WEIGHTS, feature_network, l1_loss, l2_loss
 from training.optimizers import Muon, optimizer
 from training.teacher import Targets, load_teacher
 
@@ -46,13 +47,20 @@ LOG_EVERY = 50  # steps
 STATE = "state.npz"
 
 
-def prepare(args):
-    """The patches, what trains on them (as far as its last checkpoint), and a network for its average.
+def prepare(args: argparse.Namespace) -> tuple:
+    """The patches, what trains on them (as of its last checkpoint), a network for its average, validation images.
 
     Raises OSError or ValueError for whatever is wrong with the arguments and files, before any long work.
     """
-    if min(args.steps, args.batch, args.patch, args.checkpoint) < 1:
-        raise ValueError("--steps, --batch, --patch and --checkpoint must be 1 or more")
+    if min(args.steps, args.batch, args.checkpoint) < 1:
+        raise ValueError("--steps, --batch and --checkpoint must be 1 or more")
+    if args.patch < 8:
+        raise ValueError(f"--patch must be 8 or more, got {args.patch}")
+    for option in ("learning_rate", "auxiliary_rate"):
+        if (rate := getattr(args, option)) is not None and rate <= 0:
+            raise ValueError(f"--{option.replace('_', '-')} must be above 0, got {rate:g}")
+    if args.targets and args.method != "srgan":
+        raise ValueError(f"--targets are for the srgan, the {args.method} learns from the originals")
     keras.utils.set_random_seed(args.seed)
     average = NETWORKS[args.method]()  # before the precision is set: what is published is float32
     keras.config.set_dtype_policy(args.dtype)
@@ -66,7 +74,9 @@ def prepare(args):
     trainer = prepare_trainer(args, network)
     if (args.out / STATE).exists():
         restore(args.out / STATE, state(trainer))
-    return patches, trainer, average
+    validation = validation_pairs(args) if args.validate else []
+    args.out.mkdir(parents=True, exist_ok=True)
+    return patches, trainer, average, validation
 
 
 def prepare_patches(args):
@@ -75,6 +85,16 @@ def prepare_patches(args):
         paths = [path for folder in args.data for path in find_images(folder)]
         targets = Targets(args.targets, paths, args.teacher)
     return Patches(args.data, args.batch, args.patch, args.seed, args.degradations, targets)
+
+
+def validation_pairs(args):
+    """Up to eight whole images: the clean input as the network takes it and the original, RGB in [0, 255]."""
+    pairs = []
+    for path in find_originals(args.validate)[:8]:
+        hr = read_hr(path)
+        lr = low_resolution(path, hr, "clean")
+        pairs.append((bicubic_upscale(lr) if args.method == "srcnn" else lr, hr))
+    return pairs
 
 
 def prepare_trainer(args, network):
@@ -89,20 +109,22 @@ def prepare_trainer(args, network):
     weights = WEIGHTS | dict(args.weights)
     if weights["hint"] and not (args.teacher and args.targets):
         raise ValueError("a hint loss needs --teacher and --targets")
+    if weights["hint"] and args.patch <= 2 * HINT_BORDER:
+        raise ValueError(f"a hint loss needs a --patch of more than {2 * HINT_BORDER}, got {args.patch}")
     teacher = load_teacher(args.teacher) if weights["hint"] else None
-    trainer = SRGAN(network, feature_network(args.vgg), args.patch, weights, discriminator(), teacher)
+    features = feature_network(args.vgg) if weights["content"] else None
+    trainer = SRGAN(network, weights, args.patch, features, discriminator(), teacher)
     trainer.compile(muon, optimizer(keras.optimizers.Adam, args.auxiliary_rate or peak, args.steps))
     return trainer
 
 
-def train(args, patches, trainer, average):
-    """Train from the step that ``prepare`` restored up to ``args.steps``, with a checkpoint now and then."""
-    args.out.mkdir(parents=True, exist_ok=True)
+def train(args, patches, trainer, average, validation):
+    """Train from the step that ``prepare`` restored to ``args.steps``, a checkpoint every ``args.checkpoint``."""
     first = int(trainer.optimizer.iterations)
     log = Log(args.out / "log.csv", first)
     sample = training_pair(args.method, patches[0])
-    originals = find_originals(args.validate)[:8] if args.validate else ()
-    validation = [(low_resolution(path, read_hr(path), "clean"), read_hr(path)) for path in originals]
+    if args.method == "srgan" and trainer.projections and first == 0:
+        trainer.fit_projections([training_pair(args.method, patches[8 * n])[0] for n in range(16)])
     progress = tqdm(range(first, args.steps), initial=first, total=args.steps, desc=args.method, unit="step")
     recent = []
     for step, batch in zip(progress, patches.stream(first), strict=False):
@@ -133,7 +155,7 @@ def training_pair(method, batch):
 
 
 def validate(network, pairs):
-    """Mean PSNR on Y in dB of a network over whole images, LR and HR."""
+    """Mean PSNR on Y in dB of a network over pairs of its input and the original, (h, w, 3) each."""
     results = ((to_uint8(ops.convert_to_numpy(network(lr[None].astype("float32"))[0])), hr) for lr, hr in pairs)
     return float(np.mean([psnr(hr, sr) for sr, hr in results]))
 
@@ -159,7 +181,7 @@ class Log:
 
 
 def state(trainer):
-    """The variables that a run is continued from, in a fixed order."""
+    """The variables that a run is resumed from, in a fixed order."""
     weights = trainer.state if isinstance(trainer, SRGAN) else trainer.weights
     return [*weights, *trainer.optimizer.variables]
 

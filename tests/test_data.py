@@ -1,0 +1,83 @@
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from superres.degrade import degrade
+from training import data
+
+
+def test_batches_depend_on_seed_and_number_alone(photos):
+    one, other = data.Patches([photos], batch=4, patch=16, seed=5), data.Patches([photos], batch=4, patch=16, seed=5)
+    one[0], one[3]
+    for a, b in zip(one[200], other[200], strict=True):
+        np.testing.assert_array_equal(a, b)
+    streamed = [lr for _, (lr, _) in zip(range(3), other.stream(199), strict=False)]
+    np.testing.assert_array_equal(streamed[1], one[200][0])
+    assert not np.array_equal(streamed[0], streamed[1])
+    assert not np.array_equal(one[200][0], data.Patches([photos], batch=4, patch=16, seed=6)[200][0])
+
+
+def test_patches_are_aligned_in_every_orientation(photos):
+    lr, hr = data.Patches([photos], batch=64, patch=16, degradations=["clean"])[0]
+    assert lr.shape == (64, 16, 16, 3) and hr.shape == (64, 64, 64, 3) and lr.dtype == hr.dtype == np.float32
+    assert lr.min() >= 0 and lr.max() <= 255 and hr.max() > 1
+    means = hr.reshape(64, 16, 4, 16, 4, 3).mean((2, 4))
+    inner = slice(2, -2)
+    assert np.abs(lr - means)[:, inner, inner].mean() < 2
+    shifted = np.abs(lr[:, 1:] - means[:, :-1])[:, inner, inner].mean()
+    assert shifted > 5
+
+
+def test_a_patch_is_any_window_in_any_orientation(photos, rng):
+    """Images whose pixels know their place: the same patch of all, and in time every place and orientation."""
+    lr = np.arange(18 * 20, dtype=np.int32).reshape(18, 20, 1)
+    hr = lr.repeat(4, axis=0).repeat(4, axis=1)
+    patches = data.Patches([photos], patch=16)
+    seen = set()
+    for _ in range(1000):
+        small, large, clean, target = patches.cut((lr, hr, lr, hr), rng)
+        assert small.shape == (16, 16, 1) and large.shape == (64, 64, 1)
+        np.testing.assert_array_equal(large, small.repeat(4, axis=0).repeat(4, axis=1))
+        np.testing.assert_array_equal(clean, small)
+        np.testing.assert_array_equal(target, large)
+        seen.add((small.min(), small[0, 0, 0] - small.min(), small[0, 1, 0] - small[0, 0, 0]))
+    assert len(seen) == 3 * 5 * 8  # rows, columns, orientations
+
+
+def test_degradations_are_drawn_in_their_shares(photos, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(data, "degrade", lambda hr, degradation, rng: (drawn.append(degradation), hr[::4, ::4])[1])
+    patches = data.Patches([photos], batch=2, patch=16)
+    for index in range(1000):
+        patches.entry(index)
+    shares = {name: drawn.count(name) / 1000 for name in data.DEGRADATIONS}
+    assert shares == pytest.approx(data.DEGRADATIONS, abs=0.05)
+
+
+def test_memory_is_bounded(photos):
+    patches = data.Patches([photos], batch=2, patch=16)
+    for n in range(300):
+        patches[n]
+    assert len(patches.window) <= patches.WINDOW
+
+
+def test_srcnn_batches_are_upscaled_without_border_effects(photos):
+    image = data.read_hr(photos / "0.png")
+    lr = degrade(image, "clean")
+    whole = cv2.resize(lr, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    cut = lr[None, 5:21, 8:24].astype(np.float32)
+    large, hr = data.upscale_inputs(cut, image[None, 20:84, 32:96])
+    np.testing.assert_allclose(large[0], whole[28:76, 40:88], atol=1)
+    np.testing.assert_array_equal(hr[0], image[28:76, 40:88])
+
+
+def test_evaluation_uses_published_low_resolution(photos):
+    hr = data.read_hr(photos / "0.png")
+    (photos / "0.png").rename(photos / "a_HR.png")
+    published = np.zeros_like(degrade(hr, "clean"))
+    Image.fromarray(published).save(photos / "a_LRx4.png")
+    (path,) = data.find_originals(photos)
+    assert path.name == "a_HR.png"
+    np.testing.assert_array_equal(data.low_resolution(path, hr, "clean"), published)
+    np.testing.assert_array_equal(data.low_resolution(path, hr, "cv2"), degrade(hr, "cv2"))

@@ -1,0 +1,131 @@
+"""What is measured of images, against known answers."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+from skimage.color import rgb2ycbcr
+from skimage.measure import blur_effect
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from superres import measures
+
+
+@pytest.fixture
+def image(rng):
+    return rng.integers(0, 256, (24, 32, 3), np.uint8)
+
+
+def waves(height, width, frequency):
+    """Vertical stripes of so many cycles per pixel, grey; on Y a sine of amplitude ``WAVE``."""
+    wave = 127.5 + 100 * np.sin(2 * np.pi * frequency * np.arange(width))
+    return np.tile(wave.round().astype(np.uint8)[None, :, None], (height, 1, 3))
+
+
+WAVE = 100 * 219 / 255
+
+
+def test_luma_is_bt601(image):
+    np.testing.assert_allclose(measures.luma(image), rgb2ycbcr(image)[..., 0], atol=1e-6)
+
+
+def test_psnr_and_ssim_leave_the_border_out(image):
+    other = image.copy()
+    other[:4], other[-4:], other[:, :4], other[:, -4:] = 0, 0, 0, 0
+    other[12, 16] = 255 - other[12, 16]
+    a, b = (rgb2ycbcr(rgb)[4:-4, 4:-4, 0] for rgb in (image, other))
+    psnr = peak_signal_noise_ratio(a, b, data_range=255)
+    ssim = structural_similarity(
+        a, b, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+    )  # fmt: skip
+    assert measures.psnr_ssim(image, other) == pytest.approx((psnr, ssim))
+    assert measures.psnr(image, other) == pytest.approx(psnr)
+
+
+def test_psnr_of_a_constant_difference():
+    grey = np.full((16, 16, 3), 100, np.uint8)
+    assert measures.psnr(grey, grey + 10) == pytest.approx(20 * np.log10(255 / (10 * 219 / 255)))
+
+
+def test_blur_is_that_of_y(image):
+    assert measures.blur(image) == pytest.approx(blur_effect(rgb2ycbcr(image)[..., 0]))
+    assert measures.blur(waves(64, 64, 0.3)) < 0.6 < 0.8 < measures.blur(waves(64, 64, 0.02))
+
+
+def test_checkerboard_strength_is_the_spread_of_the_sub_pixels_detail(rng):
+    image = rng.integers(0, 256, (27, 33, 3), np.uint8)
+    y = rgb2ycbcr(image)[..., 0]
+    detail = np.abs(y - gaussian_filter(y, 1.5, mode="mirror"))[:24, :32]
+    by_sub_pixel = [detail[i::4, j::4].mean() for i in range(4) for j in range(4)]
+    assert measures.checkerboard_strength(image) == pytest.approx(np.std(by_sub_pixel) / np.mean(by_sub_pixel))
+    assert measures.checkerboard_strength(np.zeros((8, 8, 3), np.uint8)) == 0
+
+
+@pytest.mark.parametrize(("step", "columns"), [(30, 0), (55, 0), (70, 1)])
+def test_edges_are_steps_of_50_levels_of_y(step, columns):
+    """Sobel's gradient of a step is 4 times the step; Canny's upper threshold is 200."""
+    image = np.full((32, 64, 3), 100, np.uint8)
+    image[:, 32:] += step
+    assert measures.edge_density(image) == columns / 64
+
+
+@pytest.mark.parametrize(("frequency", "share"), [(0.02, 0), (0.1, 0), (0.15, 1), (0.3, 1)])
+def test_fine_detail_is_the_root_mean_square_above_an_eighth_of_a_cycle(frequency, share):
+    assert measures.fine_detail(waves(96, 96, frequency)) == pytest.approx(share * WAVE / np.sqrt(2), rel=0.02, abs=1)
+
+
+def test_coherence_is_1_for_stripes_and_0_for_noise(rng):
+    stripes = waves(64, 64, 0.05)
+    diagonal = stripes[0, (np.arange(64)[:, None] + np.arange(64)) % 60]
+    for image in (stripes, stripes.swapaxes(0, 1), diagonal, diagonal[::-1]):
+        assert measures.coherence(image) == pytest.approx(1, abs=0.03)
+    assert measures.coherence(rng.integers(0, 256, (96, 96, 3), np.uint8)) < 0.3
+
+
+def test_colourfulness_by_hand():
+    def halves(*colours):
+        return np.array(colours, np.uint8).reshape(1, 2, 3).repeat(4, axis=0)
+
+    assert measures.colourfulness(waves(8, 8, 0.1)) == 0
+    # Red and green: R - G is +-255, (R + G) / 2 - B always 127.5.
+    assert measures.colourfulness(halves((255, 0, 0), (0, 255, 0))) == pytest.approx(255 + 0.3 * 127.5)
+    # Blue and yellow: R - G is 0, (R + G) / 2 - B is +-255.
+    assert measures.colourfulness(halves((0, 0, 255), (255, 255, 0))) == pytest.approx(255)
+
+
+def test_power_of_a_wave_is_half_its_amplitude_squared():
+    frequency, power = measures.power_per_frequency(waves(64, 96, 0.25))
+    assert power.shape == (64, 96) and power.sum() == pytest.approx(WAVE**2 / 2, rel=0.02)
+    assert frequency[power.argmax() // 96, power.argmax() % 96] == pytest.approx(0.25)
+    assert frequency[3, 5] == pytest.approx(np.hypot(3 / 64, 5 / 96))
+
+
+def test_spectrum_of_white_noise_is_flat(rng):
+    noise = rng.integers(0, 256, (128, 128, 1), np.uint8).repeat(3, axis=2)
+    frequency, power = measures.radial_spectrum(noise, bins=8)
+    np.testing.assert_allclose(frequency, (np.arange(8) + 0.5) / 16)
+    np.testing.assert_allclose(power[2:] * 128**2, measures.luma(noise).var(), rtol=0.15)
+
+
+def test_two_dimensional_spectrum_peaks_where_the_stripes_are():
+    power = measures.power_spectrum(waves(160, 200, 0.25))
+    assert power.shape == (64, 64)
+    peaks = {tuple(np.subtract(peak, 32)) for peak in np.argwhere(power > power.max() / 2)}
+    assert peaks == {(0, -16), (0, 16)}
+
+
+def test_two_dimensional_spectrum_adds_up_to_the_variance(rng):
+    noise = rng.integers(0, 256, (256, 256, 3), np.uint8)
+    assert measures.power_spectrum(noise).sum() == pytest.approx(measures.luma(noise).var(), rel=0.05)
+    with pytest.raises(ValueError, match="64 pixels"):
+        measures.power_spectrum(noise[:63])
+
+
+def test_changed_static_pixels_are_counted():
+    frames = np.zeros((3, 2, 2, 3), np.uint8)
+    frames[1:, 0, 0] = 9  # moves once: 7 of the 8 pixels that follow another are static
+    shown = frames.copy()
+    shown[2, 1, 1, 0] = 1
+    shown[1, 0, 0] = 50
+    assert measures.changed_static_pixels(frames, frames) == 0
+    assert measures.changed_static_pixels(frames, shown) == pytest.approx(2 / 7)
+    assert measures.changed_static_pixels(frames[:1], frames[:1]) == 0

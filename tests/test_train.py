@@ -1,0 +1,334 @@
+import csv
+import itertools
+import subprocess
+import sys
+
+import cv2
+import keras
+import numpy as np
+import pytest
+from conftest import ROOT, randomise, run
+from PIL import Image
+from skimage.color import rgb2ycbcr
+from skimage.metrics import peak_signal_noise_ratio
+
+from superres.degrade import degrade
+from superres.network import generator
+from superres.weights import load_generator
+from training import average, data, initialise, losses, train
+
+
+def weights(path):
+    return keras.models.load_model(path, compile=False).get_weights()
+
+
+def rows(out):
+    return list(csv.DictReader((out / "log.csv").open()))
+
+
+@pytest.fixture
+def prepared(photos, tmp_path, tiny, monkeypatch):
+    """A function of a method and options that gives what ``train.prepare`` makes of them, and its arguments."""
+
+    def prepare(method, *options):
+        with monkeypatch.context() as patch:
+            result = []
+            patch.setattr(train, "train", lambda *arguments: result.extend(arguments))
+            run(method, photos, tmp_path / "run", *options)
+        return result
+
+    return prepare
+
+
+# Start
+
+
+def test_generator_starts_as_bilinear_upscaler(rng, monkeypatch):
+    lr = cv2.GaussianBlur(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8), (0, 0), 2).astype("float32")
+    bilinear = cv2.resize(lr, None, fx=4, fy=4, interpolation=cv2.INTER_LINEAR)
+    inner = slice(16, -16)
+
+    def psnr():
+        network = generator()
+        initialise.start_as_upscaler(network)
+        return -20 * np.log10(np.sqrt(np.mean((network(lr[None])[0] - bilinear)[inner, inner] ** 2)) / 255 + 1e-9)
+
+    assert psnr() > 25
+    monkeypatch.setattr(initialise, "SMALL", 0)  # exactly bilinear but for what else goes into the channels of RGB
+    assert psnr() > 100
+
+
+def test_fast_tail_is_the_same_map_with_the_same_gradients(rng):
+    network = generator(blocks=1, channels=8)
+    for layer in network.layers:
+        layer.set_weights([rng.normal(0, 0.2, array.shape) for array in layer.get_weights()])
+    fast = initialise.with_fast_tail(network)
+    lr, hr = (rng.uniform(0, 255, (2, side, side, 3)).astype("float32") for side in (8, 32))
+    np.testing.assert_allclose(fast(lr), network(lr), rtol=1e-5, atol=0.01)
+    # Both have the same variables: one step of plain gradient descent shows the gradients.
+    before = network.get_weights()
+    steps = []
+    for model in (network, fast):
+        model.set_weights(before)
+        model.compile(keras.optimizers.SGD(1.0), loss=losses.l2_loss)
+        model.train_on_batch(lr, hr)
+        steps.append([after - start for after, start in zip(network.get_weights(), before, strict=True)])
+    for plain, quick in zip(*steps, strict=True):
+        np.testing.assert_allclose(quick, plain, rtol=1e-3, atol=1e-4 * np.abs(plain).max())
+
+
+def test_run_starts_from_given_weights():
+    network = generator()
+    initialise.start_from("srresnet", network)
+    np.testing.assert_array_equal(network.get_weights()[0], initialise.load_generator("srresnet").get_weights()[0])
+    with pytest.raises(ValueError, match="another network"):
+        initialise.start_from("srresnet", generator(blocks=2))
+
+
+def test_start_and_seed_are_heeded(prepared, tmp_path):
+    def network(*options):
+        return prepared("srresnet", *options)[2].get_weights()
+
+    given = generator(blocks=1, channels=8)
+    initialise.start_as_upscaler(given)
+    given.save(tmp_path / "given.keras")
+    assert all(map(np.array_equal, network("--start", tmp_path / "given.keras"), given.get_weights()))
+    one, again, other = (network("--seed", seed)[0] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert not np.array_equal(one, other)
+    assert prepared("srresnet", "--seed", 3)[1].seed == 3
+
+
+# Options
+
+
+def test_options_of_the_srgan(prepared, vgg, tmp_path):
+    (tmp_path / "recipe.txt").write_text(
+        f"--vgg '{vgg}'  # a comment\n\n# --steps 9\n--steps 7 --ema 0.5\n--learning-rate 1e-2 --auxiliary-rate 2e-3\n"
+    )
+    args, patches, trainer, *_ = prepared("srgan", f"@{tmp_path / 'recipe.txt'}", "--weights", "pixel=3", "hint=0")
+    assert (args.steps, args.ema, args.vgg) == (7, 0.5, [str(vgg)])
+    assert trainer.loss_weights == losses.WEIGHTS | {"pixel": 3}
+    for optimizer, peak in ((trainer.optimizer, 1e-2), (trainer.auxiliary_optimizer, 2e-3)):
+        optimizer.iterations.assign(3)
+        assert float(optimizer.learning_rate) == pytest.approx(peak)
+    assert (patches.batch, patches.patch, patches.degradations) == (2, 16, list(data.DEGRADATIONS))
+
+
+def test_a_term_of_weight_0_loads_nothing(prepared, monkeypatch):
+    monkeypatch.setattr(train, "feature_network", None)
+    trainer = prepared("srgan", "--weights", "content=0", "adversarial=0")[2]
+    assert trainer.features is None and trainer.discriminator is None
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        ("srresnet", ["--data", "{tmp}/empty"], "no images"),
+        ("srresnet", ["--patch", 64], "170x130 pixels are less than a patch of 256x256"),
+        ("srresnet", ["--start", "{tmp}/none.keras"], "none.keras: no such weights file"),
+        ("srresnet", ["--start", "srcnn"], "srcnn holds another network than generator"),
+        ("srresnet", ["--validate", "{tmp}/empty"], "no images"),
+        ("srresnet", ["--targets", "{tmp}/empty"], "--targets are for the srgan"),
+        *(("srresnet", [option, 0], f"{option}") for option in ("--steps", "--batch", "--checkpoint", "--patch")),
+        ("srresnet", ["--learning-rate", 0], "--learning-rate"),
+        ("srresnet", ["--auxiliary-rate", -1], "--auxiliary-rate"),
+        ("srgan", ["--vgg", "{tmp}/none.npz"], "none.npz"),
+        ("srgan", ["--vgg", "{tmp}/other.npz"], "holds no VGG19 features"),
+        ("srgan", ["--vgg", "{tmp}/photos/0.png"], "0.png is no .npz file"),
+        ("srgan", ["--vgg", "{tmp}/cut.npz"], "cut.npz is no .npz file"),
+        ("srgan", ["--weights", "hint=1"], "a hint loss needs --teacher and --targets"),
+    ],
+)
+def test_bad_input_is_one_sentence(method, options, message, photos, tmp_path, tiny, capsys):
+    (tmp_path / "empty").mkdir()
+    np.savez(tmp_path / "other.npz", **{"dense/kernel": np.zeros(1), "dense/bias": np.zeros(1)})
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "other.npz").read_bytes()[:-30])
+    with pytest.raises(SystemExit) as exit:
+        run(method, photos, tmp_path / "run", *(str(option).format(tmp=tmp_path) for option in options))
+    assert exit.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"), [("detail=1", "unknown term 'detail'"), ("pixel=much", "invalid"), ("pixel", "invalid")]
+)
+def test_a_weight_is_a_term_and_a_number(option, message, photos, tmp_path, tiny, capsys):
+    with pytest.raises(SystemExit):
+        run("srgan", photos, tmp_path / "run", "--weights", option)
+    assert message in capsys.readouterr().err
+
+
+# The loop
+
+
+@pytest.mark.parametrize("method", ["srcnn", "srresnet"])
+def test_training_leaves_its_files(method, photos, tmp_path, tiny, eager, monkeypatch):
+    monkeypatch.setattr(train, "LOG_EVERY", 2)
+    out = tmp_path / "run"
+    run(method, photos, out, "--steps", 5, "--degradations", "clean", "--checkpoint", 3, "--validate", photos)
+    assert [row["step"] for row in rows(out)] == ["2", "3", "4", "5"]
+    assert [bool(row["psnr"]) for row in rows(out)] == [False, True, False, True]
+    side = 48 if method == "srcnn" else 64
+    assert Image.open(out / "sample_000005.png").size == (3 * side, 2 * side)
+    published = keras.models.load_model(out / f"{method}_x4.keras", compile=False)
+    assert not list(out.glob("unfinished*"))
+
+    psnr = []
+    for path in photos.iterdir():
+        hr = np.asarray(Image.open(path))[:128, :168]
+        lr = degrade(hr, "clean")
+        if method == "srcnn":
+            lr = cv2.resize(lr, (168, 128), interpolation=cv2.INTER_CUBIC)
+        sr = np.clip(np.rint(published(lr[None].astype("float32"))[0]), 0, 255).astype(np.uint8)
+        a, b = (rgb2ycbcr(image)[4:-4, 4:-4, 0] for image in (hr, sr))
+        psnr.append(peak_signal_noise_ratio(a, b, data_range=255))
+    assert float(rows(out)[-1]["psnr"]) == pytest.approx(np.mean(psnr), abs=1e-3)
+
+
+def test_published_weights_are_the_moving_average(prepared, eager, monkeypatch):
+    """ema x old + (1 - ema) x new; it starts at the first step's weights."""
+    args, patches, network, average, validation = prepared("srcnn", "--steps", 3, "--ema", 0.8)
+    steps, step = [], network.train_on_batch
+
+    def recorded(*arguments, **options):
+        logs = step(*arguments, **options)
+        steps.append(network.get_weights())
+        return logs
+
+    monkeypatch.setattr(network, "train_on_batch", recorded)
+    train.train(args, patches, network, average, validation)
+    assert not np.array_equal(steps[0][0], steps[2][0])
+    for published, first, second, third in zip(weights(args.out / "srcnn_x4.keras"), *steps, strict=True):
+        expected = 0.8 * (0.8 * first + 0.2 * second) + 0.2 * third
+        np.testing.assert_allclose(published, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_a_killed_run_is_taken_up_where_it_was(photos, tmp_path, tiny, vgg, eager, monkeypatch):
+    monkeypatch.setattr(train, "LOG_EVERY", 1)
+    options = ["--steps", 2, "--checkpoint", 1, "--vgg", vgg, "--learning-rate", 1e-2, "--weights", "adversarial=1"]
+    run("srgan", photos, tmp_path / "whole", *options)
+
+    patch_stream = data.Patches.stream
+
+    def killed_in_step_2(patches, start):
+        yield from itertools.islice(patch_stream(patches, start), 1)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(data.Patches, "stream", killed_in_step_2)
+        run("srgan", photos, tmp_path / "killed", *options)
+    with np.load(tmp_path / "killed" / "state.npz") as state:
+        before = dict(state)
+    run("srgan", photos, tmp_path / "killed", *options)
+
+    whole, resumed = (dict(np.load(tmp_path / name / "state.npz")) for name in ("whole", "killed"))
+    assert whole.keys() == resumed.keys()
+    for name in whole:
+        np.testing.assert_allclose(resumed[name], whole[name], rtol=1e-3, atol=1e-5)
+    # Everything moves: the generator, the discriminator, both optimizers and the crop's seed.
+    same = [name for name in whole if np.array_equal(before[name], whole[name])]
+    assert not [name for name in same if before[name].any()]
+    assert len(same) < 20
+    for one, other in zip(*(rows(tmp_path / name) for name in ("whole", "killed")), strict=True):
+        assert {name: float(value or 0) for name, value in one.items()} == pytest.approx(
+            {name: float(value or 0) for name, value in other.items()}, rel=1e-3
+        )
+
+
+def test_a_resumed_log_ends_at_the_step_that_is_resumed(tmp_path):
+    log = train.Log(tmp_path / "log.csv", 0)
+    for step in (1, 2, 3):
+        log.write({"step": step, "loss": 0.5})
+    train.Log(tmp_path / "log.csv", 2).write({"step": 3, "loss": 0.25})
+    assert [(row["step"], row["loss"]) for row in rows(tmp_path)] == [("1", "0.5"), ("2", "0.5"), ("3", "0.25")]
+
+
+def test_a_state_of_another_kind_of_run_is_refused(photos, tmp_path, tiny, eager, capsys):
+    run("srcnn", photos, tmp_path / "run", "--steps", 1)
+    with pytest.raises(SystemExit):
+        run("srresnet", photos, tmp_path / "run", "--steps", 1)
+    assert "state.npz is the state of another kind of run" in capsys.readouterr().err
+
+
+def test_training_lowers_the_loss(rng, eager):
+    """One batch over and over: no noise in the data, so the loss of a sound optimizer falls."""
+    network = initialise.with_fast_tail(generator(blocks=1, channels=8))
+    randomise(network)
+    network.compile(train.optimizer(train.Muon, 1e-3, 12, warm_up=1), loss=losses.l1_loss)
+    lr, hr = (rng.uniform(0, 255, (2, side, side, 3)).astype("float32") for side in (8, 32))
+    steps = [network.train_on_batch(lr, hr) for _ in range(12)]
+    assert steps[-1] < 0.95 * steps[0]
+
+
+def test_srgan_trains_generator_and_discriminator_in_mixed_precision(photos, tmp_path, tiny, vgg):
+    policy = keras.config.dtype_policy()
+    try:
+        run("srgan", photos, tmp_path / "run", "--steps", 2, "--vgg", vgg, "--dtype", "mixed_bfloat16")
+    finally:
+        keras.config.set_dtype_policy(policy)
+    (row,) = rows(tmp_path / "run")
+    published = keras.models.load_model(tmp_path / "run" / "srgan_x4.keras")
+    assert published.get_layer("head").compute_dtype == "float32"
+    names = "content", "adversarial", "pixel", "checkerboard", "discriminator", "loss"
+    terms = {name: float(row[name]) for name in names}
+    total = sum(weight * terms.get(name, 0) for name, weight in losses.WEIGHTS.items())
+    assert terms["loss"] == pytest.approx(total, rel=1e-2)
+    assert np.isfinite(list(terms.values())).all()
+
+
+# The average
+
+
+@pytest.fixture
+def networks(tmp_path, monkeypatch, rng):
+    """Two files of tiny generators, and their arrays."""
+    monkeypatch.setattr(average, "generator", lambda: generator(blocks=1, channels=8))
+    arrays = []
+    for name in ("a", "b"):
+        model = generator(blocks=1, channels=8)
+        model.set_weights([rng.normal(size=array.shape) for array in model.get_weights()])
+        model.save(tmp_path / f"{name}.keras")
+        arrays.append(model.get_weights())
+    return [str(tmp_path / "a.keras"), str(tmp_path / "b.keras")], arrays
+
+
+@pytest.mark.parametrize(("options", "shares"), [([], (0.5, 0.5)), (["--weights", "0.7", "0.3"], (0.7, 0.3))])
+def test_an_average_is_of_the_weights(options, shares, networks, tmp_path):
+    files, arrays = networks
+    average.main([str(tmp_path / "out.keras"), *files, *options])
+    for mean, a, b in zip(load_generator(tmp_path / "out.keras").get_weights(), *arrays, strict=True):
+        np.testing.assert_allclose(mean, shares[0] * a + shares[1] * b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("sources", "options", "message"),
+    [
+        (2, ["--weights", "0.7", "0.7"], "expected 2 weights that add up to 1, got 0.7, 0.7"),
+        (2, ["--weights", "1"], "expected 2 weights"),
+        (2, ["srcnn"], "srcnn holds another network"),
+        (1, ["none.keras"], "none.keras: no such weights file"),
+    ],
+)
+def test_an_average_of_what_does_not_fit_is_refused(sources, options, message, networks, tmp_path, capsys):
+    with pytest.raises(SystemExit) as exit:
+        average.main([str(tmp_path / "out.keras"), *networks[0][:sources], *options])
+    error = capsys.readouterr().err
+    assert exit.value.code == 2 and message in error and error.count("\n") == 1
+    assert not (tmp_path / "out.keras").exists()
+
+
+def test_training_imports_nothing_that_only_inference_needs():
+    """``superres.inference`` needs TensorFlow, training can do with another of Keras' backends."""
+    code = "import sys; sys.modules['superres.inference'] = None; import training.train"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "training" / "recipes").glob("*.txt")), ids=lambda path: path.stem)
+def test_recipes_are_options_that_exist(recipe, tmp_path, tiny, capsys):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit):
+        train.main([f"@{recipe}", "--data", str(tmp_path / "empty"), "--out", str(tmp_path / "run")])
+    assert "no images" in capsys.readouterr().err
