@@ -34,6 +34,19 @@ def pytest_configure(config):
         config.addinivalue_line("filterwarnings", f"ignore:{message}")
 
 
+@pytest.fixture(autouse=True)
+def float32():
+    """Training sets Keras' precision for the whole process, and models that were loaded meanwhile keep it."""
+    import keras
+
+    from superres import weights
+
+    yield
+    if keras.config.dtype_policy().name != "float32":
+        keras.config.set_dtype_policy("float32")
+        weights.load.cache_clear()
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
