@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 import cv2
 import numpy as np
 
+from superres import SCALE
 from superres.files import check
-from superres.network import SCALE
 
 # Low-resolution pixels around a region that it is upscaled with. The receptive-field radius of the generator is 40, but
 # what lies beyond 16 changed no result by more than one grey level: six images, with SRGAN and with SRResNet.

@@ -2,8 +2,7 @@
 
 from itertools import pairwise
 
-import tensorflow as tf
-
+from superres.backend import tf
 from superres.network import Fused, fuse
 
 STRIP_AREA = 32768  # low-resolution pixels; a feature map of 64 channels is then 8 MB in float32

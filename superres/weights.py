@@ -19,8 +19,6 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from superres import network
-
 FOLDER = Path(__file__).resolve().parent.parent / "weights"
 BUNDLED = ("srgan", "srresnet", "srcnn")
 EXPECTED = f"expected one of {', '.join(BUNDLED)}, srgan:ALPHA, a weights file, or hf://OWNER/REPO/FILE[@REVISION]"
@@ -163,6 +161,8 @@ def array(dataset, file):
 
 def build(layers, source):
     """The network that holds these arrays, with them in it."""
+    from superres import network  # Keras takes seconds to import: a wrong name is said before
+
     kernels = [arrays[0] for arrays in layers if arrays[0].ndim == 4]
     filters = [kernel.shape[-1] for kernel in kernels]
     norms = any(len(arrays) == 4 for arrays in layers)

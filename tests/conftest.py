@@ -9,7 +9,15 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-import superres  # noqa: E402, F401  (quietens TensorFlow before anything else imports it)
+import superres.backend  # noqa: E402, F401  (quietens TensorFlow before anything else imports it)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def same_arithmetic_everywhere():
+    """dtype "auto" is float32 on every machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("superres.inference.has_native_bfloat16", lambda: False)
+        yield
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def course(image):
 
 
 def float32(image):
-    return apply_srgan(image)
+    return apply_srgan(image, dtype="float32")
 
 
 def bfloat16(image):
