@@ -11,7 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 try:
     os.fstat(2)
 except OSError:  # stderr is closed: the next file opened would take its place, and the messages meant for it
-    sys.stderr = open(os.dup2(os.open(os.devnull, os.O_WRONLY), 2), "w")
+    sys.stderr = open(os.dup2(os.open(os.devnull, os.O_WRONLY), 2), "w")  # noqa: SIM115
 
 
 @contextlib.contextmanager
