@@ -1,4 +1,10 @@
-"""Time and memory of the course's way, the plain Keras graph through ``predict``, against ``apply_srgan``."""
+"""Time and memory of the course's way, the plain Keras graph through ``predict``, against ``apply_srgan``.
+
+    python -m training.evaluate valid/Set5 --speed
+    python -m training.speed memory
+
+The second measures memory alone, up to ``HUGE``.
+"""
 
 import re
 import subprocess
@@ -11,11 +17,13 @@ from skimage.metrics import peak_signal_noise_ratio
 from tqdm import tqdm
 
 from srgan import apply_srgan
+from superres import SCALE
 from superres.frames import upscale_frames
 from superres.weights import load_generator
 
 SIZES = ((64, 64), (128, 128), (341, 268))  # width, height of the low-resolution image
 LARGE = (2040, 1356)
+HUGE = (8000, 6000)
 CLIP = (480, 360)
 ROUNDS = 3
 
@@ -80,6 +88,27 @@ def race_clip(size):
     return np.median(rounds, axis=0)
 
 
+def memory_bound(width, height):
+    """Megabytes below which ``apply_srgan`` stays on an RGB image: Python, TensorFlow, model and strips, 1600 MB at
+    most, then 3 bytes for each pixel of image and result.
+    """
+    return 1600 + 3 * (1 + SCALE**2) * width * height / 2**20
+
+
+def memory():
+    """Peak memory in float32 against its bound as Markdown, for sizes up to ``HUGE``: that one takes half an hour.
+
+    Raises MemoryError where the bound does not hold.
+    """
+    lines = ["| LR size | peak (MB) | bound (MB) |", "|---|---:|---:|"]
+    for size in tqdm((SIZES[-1], LARGE, HUGE), unit="size"):
+        (*_, peak), bound = measure(float32, size), memory_bound(*size)
+        lines.append("| {}x{} | {:.0f} | {:.0f} |".format(*size, peak, bound))
+        if peak > bound:
+            raise MemoryError(f"{size[0]}x{size[1]}: peak {peak:.0f} MB, expected at most {bound:.0f} MB")
+    return "\n".join(lines)
+
+
 def bfloat16_psnr(images):
     """Mean PSNR in dB of bfloat16 results against float32 ones, on RGB."""
     return np.mean([peak_signal_noise_ratio(float32(image), bfloat16(image)) for image in images])
@@ -91,6 +120,7 @@ def report(images):
     lines = [f"| {' | '.join(header)} |", "|---" + "|---:" * 6 + "|"]
     for size in tqdm(SIZES, unit="size"):
         base, *ours = race(random_image(*size))
+        rates = [time / (SCALE**2 * np.prod(size) / 1e6) for time in (base, *ours)]
         memory = [[*measure(way, size)][-1] for way in WAYS]
         cells = [f"{base:.2f}", *(f"{base / own:.2f}x" for own in ours), *(f"{megabytes:.0f}" for megabytes in memory)]
         lines.append("| {}x{} | {} |".format(*size, " | ".join(cells)))
@@ -101,8 +131,11 @@ def report(images):
     growth = (whole / np.prod(LARGE)) / (second / np.prod(small))
     return "\n".join([
         *lines, "",
+        f"Seconds per megapixel of output at {small[0]}x{small[1]}: "
+        + "course {:.2f}, float32 {:.2f}, bfloat16 {:.2f}.".format(*rates),
         f"First call at {small[0]}x{small[1]}, loading and tracing included: {first:.1f} s, the next: {second:.1f} s.",
-        f"{LARGE[0]}x{LARGE[1]}: {whole:.0f} s, peak {megabytes:.0f} MB, {growth:.2f} times the time per pixel.",
+        f"{LARGE[0]}x{LARGE[1]}: {whole:.0f} s, peak {megabytes:.0f} MB of at most {memory_bound(*LARGE):.0f} MB, "
+        f"{growth:.2f} times the time per pixel.",
         f"A clip of {CLIP[0]}x{CLIP[1]}, a tenth of it moving: {frame / moving:.1f} times as fast as whole frames, "
         "after the first.",
         f"bfloat16 against float32: {bfloat16_psnr(images):.1f} dB PSNR.",
@@ -123,4 +156,7 @@ def peak_megabytes():
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1:] == ["memory"]:
+        print(memory())
+    else:
+        main(*sys.argv[1:])
