@@ -453,6 +453,20 @@ def test_memory_is_held_to_its_bound(monkeypatch):
         speed.memory()
 
 
+def test_speed_against_other_runtimes(monkeypatch, rng):
+    monkeypatch.setattr(speed, "SIZES", ((8, 6),))
+    monkeypatch.setattr(speed, "race", lambda image, ways: [4.0, 2.0, 1.0, *(8.0 for _ in ways[3:])])
+    runtime = lambda: lambda x: np.repeat(np.repeat(x, 4, 1), 4, 2) + 0.4  # noqa: E731
+    runtime.__name__ = "other"
+    monkeypatch.setitem(speed.RUNTIMES, runtime, ())
+    assert "| 8x6 | 5208.33 | 2.00x | 4.00x | 0.50x |" in speed.against([runtime])
+    image = rng.integers(0, 256, (3, 2, 3), np.uint8)
+    np.testing.assert_array_equal(speed.way_of(runtime)(image), image.repeat(4, 0).repeat(4, 1))
+    monkeypatch.setitem(speed.RUNTIMES, runtime, ("numpy", "none_such"))
+    with pytest.raises(ModuleNotFoundError, match="other: not installed: none_such"):
+        speed.against([runtime])
+
+
 def test_speed_measures_a_process_of_its_own(capsys):
     speed.main("float32", 8, 6)
     first, second, megabytes = map(float, capsys.readouterr().out.split())

@@ -1,14 +1,19 @@
 """Time and memory of the course's way, the plain Keras graph through ``predict``, against ``apply_srgan``.
 
     python -m training.evaluate valid/Set5 --speed
-    python -m training.speed memory
+    python -m training.speed --against onnxruntime openvino
+    python -m training.speed --memory
 
-The second measures memory alone, up to ``HUGE``.
+The second compares with other runtimes, the third measures memory alone, up to ``HUGE``.
 """
 
+import argparse
+import importlib.util
+import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -44,6 +49,63 @@ def bfloat16(image):
 WAYS = (course, float32, bfloat16)
 
 
+def onnxruntime():
+    """The plain Keras graph in ONNX Runtime, in float32."""
+    from onnxruntime import InferenceSession
+
+    session = InferenceSession(exported("onnx", ".onnx"))
+    (graph_input,) = session.get_inputs()
+    return lambda x: session.run(None, {graph_input.name: x})[0]
+
+
+def openvino():
+    """The plain Keras graph in OpenVINO, in the precision that it chooses for the processor."""
+    from openvino import Core
+
+    compiled = Core().compile_model(exported("openvino", ".xml"), "CPU")
+    return lambda x: compiled(x)[0]
+
+
+# Other runtimes, and the packages that each needs.
+RUNTIMES = {onnxruntime: ("onnxruntime", "onnx", "tf2onnx"), openvino: ("openvino",)}
+
+
+def exported(format, suffix):
+    """The path of the bundled generator's file for another runtime, in a temporary folder that is left."""
+    path = os.path.join(tempfile.mkdtemp(), f"generator{suffix}")
+    course(random_image(8, 8))  # Keras exports no model that was never called
+    load_generator().export(path, format=format, verbose=False)
+    return path
+
+
+def way_of(runtime):
+    """A runtime's function from image to image. Raises ModuleNotFoundError, naming the packages that it lacks."""
+    missing = [name for name in RUNTIMES[runtime] if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ModuleNotFoundError(
+            f"{runtime.__name__}: not installed: {' '.join(missing)}; expected pip install of them"
+        )
+    run = runtime()
+    return lambda image: np.clip(run(image[None].astype(np.float32))[0], 0, 255).round().astype(np.uint8)
+
+
+def against(runtimes):
+    """Seconds per megapixel of output of the course's way, and how often as fast the others are, as Markdown."""
+    ways = [*WAYS, *map(way_of, runtimes)]
+    names = [way.__name__ for way in (*WAYS[1:], *runtimes)]
+    lines = [f"| LR size | course (s/MP) | {' | '.join(names)} |", "|---" + "|---:" * len(ways) + "|"]
+    for size in tqdm(SIZES, unit="size"):
+        base, *others = race(random_image(*size), ways)
+        cells = [f"{base / megapixels(size):.2f}", *(f"{base / other:.2f}x" for other in others)]
+        lines.append("| {}x{} | {} |".format(*size, " | ".join(cells)))
+    return "\n".join(lines)
+
+
+def megapixels(size):
+    """Millions of pixels of the output for a low-resolution size."""
+    return SCALE**2 * np.prod(size) / 1e6
+
+
 def random_image(width, height):
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
@@ -54,17 +116,17 @@ def seconds(way, image):
     return time.perf_counter() - start
 
 
-def race(image):
+def race(image, ways=WAYS):
     """Median seconds of each way on one image, run in turn after a first run that is not counted."""
-    for way in WAYS:
+    for way in ways:
         way(image)
-    rounds = [[seconds(way, image) for way in WAYS] for _ in range(ROUNDS)]
+    rounds = [[seconds(way, image) for way in ways] for _ in range(ROUNDS)]
     return np.median(rounds, axis=0)
 
 
 def measure(way, size):
     """First call's seconds, the next one's and peak resident MB of one way, in a process of its own."""
-    command = [sys.executable, "-m", "training.speed", way.__name__, *map(str, size)]
+    command = [sys.executable, "-c", f"from training import speed; speed.main({way.__name__!r}, *{size})"]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     return map(float, run.stdout.split())
 
@@ -120,7 +182,7 @@ def report(images):
     lines = [f"| {' | '.join(header)} |", "|---" + "|---:" * 6 + "|"]
     for size in tqdm(SIZES, unit="size"):
         base, *ours = race(random_image(*size))
-        rates = [time / (SCALE**2 * np.prod(size) / 1e6) for time in (base, *ours)]
+        rates = [time / megapixels(size) for time in (base, *ours)]
         memory = [[*measure(way, size)][-1] for way in WAYS]
         cells = [f"{base:.2f}", *(f"{base / own:.2f}x" for own in ours), *(f"{megabytes:.0f}" for megabytes in memory)]
         lines.append("| {}x{} | {} |".format(*size, " | ".join(cells)))
@@ -143,7 +205,8 @@ def report(images):
 
 
 def main(name, width, height):
-    way, image = globals()[name], random_image(int(width), int(height))
+    """Print what ``measure`` reads."""
+    way, image = globals()[name], random_image(width, height)
     first = seconds(way, image)
     # Beyond a minute, what tracing adds to the first call is lost in it.
     second = seconds(way, image) if first < 60 else first
@@ -156,7 +219,13 @@ def peak_megabytes():
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["memory"]:
-        print(memory())
-    else:
-        main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(prog="python -m training.speed")
+    choice = parser.add_mutually_exclusive_group(required=True)
+    names = [runtime.__name__ for runtime in RUNTIMES]
+    choice.add_argument("--against", nargs="+", choices=names, metavar="RUNTIME", help=" or ".join(names))
+    choice.add_argument("--memory", action="store_true")
+    options = parser.parse_args()
+    try:
+        print(memory() if options.memory else against([globals()[name] for name in options.against]))
+    except (ModuleNotFoundError, MemoryError) as error:
+        parser.exit(2, f"training.speed: {error}\n")
