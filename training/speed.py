@@ -151,10 +151,10 @@ def race_clip(size):
 
 
 def memory_bound(width, height):
-    """Megabytes below which ``apply_srgan`` stays on an RGB image: Python, TensorFlow, model and strips, 1600 MB at
+    """Megabytes below which ``apply_srgan`` stays on an RGB image: Python, TensorFlow, model and strips, 2500 MB at
     most, then 3 bytes for each pixel of image and result.
     """
-    return 1600 + 3 * (1 + SCALE**2) * width * height / 2**20
+    return 2500 + 3 * (1 + SCALE**2) * width * height / 2**20
 
 
 def memory():
