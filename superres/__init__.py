@@ -2,13 +2,16 @@
 
 import contextlib
 import os
+import sys
+
+SCALE = 4
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 try:
     os.fstat(2)
 except OSError:  # stderr is closed: the next file opened would take its place, and the messages meant for it
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    sys.stderr = open(os.dup2(os.open(os.devnull, os.O_WRONLY), 2), "w")  # noqa: SIM115
 
 
 @contextlib.contextmanager
@@ -22,8 +25,3 @@ def quiet():
         os.dup2(stderr, 2)
         os.close(stderr)
         os.close(null)
-
-
-# TensorFlow's first lines about missing GPUs heed no log level, and would head every notebook and command.
-with quiet():
-    import keras  # noqa: F401

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 import cv2
 import numpy as np
 
+from superres import SCALE
 from superres.files import check
-from superres.network import SCALE
 
 # Margin around a region that is upscaled, in low-resolution pixels. The generator's receptive-field radius is 40, but
 # pixels beyond 16 changed no result by more than one grey level (six images, SRGAN and SRResNet).

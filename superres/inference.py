@@ -2,16 +2,20 @@
 
 import contextlib
 import functools
+import itertools
+import warnings
 import weakref
+from collections.abc import Callable
 
 import cv2
-import keras
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
+from superres import SCALE
+from superres.alpha import cover_hidden
+from superres.backend import keras, tf
 from superres.files import check, one_line
-from superres.network import SCALE
+from superres.hardware import has_native_bfloat16
 from superres.strips import STRIP_AREA, Strips, to_uint8
 
 # Columns that the generator takes at once, so that memory does not grow with the image's width.
@@ -23,6 +27,7 @@ OVERLAP = 32
 
 # Mean difference in grey levels up to which the fast graph counts as the model's map.
 TOLERANCE = {"float32": 0.1, "bfloat16": 3}
+DTYPES = ("auto", *TOLERANCE)
 
 EXPECTED_MODEL = (
     f"expected a model from RGB in [0, 255], (b, h, w, 3) of any size, to the same x{SCALE}, "
@@ -30,31 +35,33 @@ EXPECTED_MODEL = (
 )
 
 
+def ignore(pixels):
+    """Where nobody asks for the progress."""
+
+
 class Upscaler:
     """A generator made ready to run: fused, traced once for all sizes, in memory that does not grow with the image.
 
     Its weights are those the model has now; training the model further does not change it.
 
-    model: a ``network.generator``.  dtype: "float32", or "bfloat16", which is faster on processors with AMX.
+    model: a ``network.generator``.  dtype: that of the arithmetic, "float32" or "bfloat16".
     """
 
     def __init__(self, model, dtype="float32"):
-        self.strips = Strips(model, dtype)
+        self.strips, self.dtype = Strips(model, dtype), dtype
 
-    def __call__(self, image, columns=COLUMNS, area=STRIP_AREA, progress=False):
+    def __call__(self, image, columns=COLUMNS, area=STRIP_AREA, advance=ignore):
         """RGB uint8 (h, w, 3) to uint8 (4h, 4w, 3), the same for all ``columns`` and strip areas but for rounding."""
         height, width = image.shape[:2]
         result = np.empty((height * SCALE, width * SCALE, 3), np.uint8)
-        column_spans = spans(width, columns)
-        with tqdm(total=len(column_spans) * len(result), unit="row", disable=not progress) as bar:
-            for left, right in column_spans:
-                start = max(left - self.strips.radius, 0)
-                top = 0
-                for strip in self.strips(image[:, start : right + self.strips.radius], area):
-                    inner = strip[:, (left - start) * SCALE : (right - start) * SCALE]
-                    result[top : top + len(strip), left * SCALE : right * SCALE] = inner
-                    top += len(strip)
-                    bar.update(len(strip))
+        for left, right in spans(width, columns):
+            start = max(left - self.strips.radius, 0)
+            top = 0
+            for strip in self.strips(image[:, start : right + self.strips.radius], area):
+                inner = strip[:, (left - start) * SCALE : (right - start) * SCALE]
+                result[top : top + len(strip), left * SCALE : right * SCALE] = inner
+                top += len(strip)
+                advance(inner.shape[0] * inner.shape[1])
         return result
 
 
@@ -65,13 +72,13 @@ class TiledUpscaler:
     """
 
     def __init__(self, model, scale):
-        self.model, self.scale = traced(model), scale
+        self.model, self.scale, self.dtype = traced(model), scale, "float32"
 
-    def __call__(self, image, tile=TILE, progress=False):
+    def __call__(self, image, tile=TILE, advance=ignore):
         """RGB uint8 (h, w, 3) to uint8 (4h, 4w, 3), in tiles whose results are ``tile`` pixels wide and high."""
         if self.scale == 1:
             image = cv2.resize(image, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
-        return tiled(self.refine, image, OVERLAP, tile // self.scale, self.scale, progress)
+        return tiled(self.refine, image, OVERLAP, tile // self.scale, self.scale, advance)
 
     def refine(self, patch):
         return to_uint8(tf.cast(self.model(tf.constant(patch[None], tf.float32))[0], tf.float32)).numpy()
@@ -80,14 +87,16 @@ class TiledUpscaler:
 _ready = weakref.WeakKeyDictionary()
 
 
-def ready(model, dtype="float32"):
+def ready(model, dtype="auto"):
     """The callable that runs this Keras model, made on first use and again once the model's weights have changed.
 
     A model of the same map as a ``network.generator`` runs as one, whatever the names of its layers; another of scale 4
-    or 1 as it is. Raises ValueError for any other dtype, type or scale.
+    or 1 as it is. Its ``dtype`` is that of the arithmetic. Raises ValueError for any other dtype, type or scale.
     """
-    if dtype not in ("float32", "bfloat16"):
-        raise ValueError(f"expected dtype float32 or bfloat16, got {dtype!r}")
+    if dtype not in DTYPES:
+        raise ValueError(f"expected dtype {', '.join(DTYPES[:-1])} or {DTYPES[-1]}, got {dtype!r}")
+    if dtype == "auto":
+        dtype = "bfloat16" if has_native_bfloat16() else "float32"
     if not isinstance(model, keras.Model):
         raise ValueError(f"expected a Keras model, got {type(model).__name__}")
     by_dtype = _ready.setdefault(model, {})
@@ -121,6 +130,8 @@ def upscaler_of(model, dtype):
     with contextlib.suppress(ValueError):
         upscaler = Upscaler(model, dtype)
         if np.abs(upscaler(image).astype(float) - result).mean() < TOLERANCE[dtype]:
+            if dtype == "bfloat16" and not has_native_bfloat16():
+                warnings.warn("this processor has no bfloat16: float32 is faster and more exact", stacklevel=5)
             return upscaler
     return TiledUpscaler(model, SCALE)
 
@@ -132,7 +143,7 @@ def traced(model):
     return function.get_concrete_function()
 
 
-def tiled(function, x, radius, tile, scale=1, progress=False):
+def tiled(function, x, radius, tile, scale=1, advance=ignore):
     """``function`` over an image (h, w, 3), tile by tile, each with ``radius`` pixels around it: uint8, ``scale`` times
     as large.
 
@@ -140,12 +151,12 @@ def tiled(function, x, radius, tile, scale=1, progress=False):
     """
     height, width = x.shape[:2]
     result = np.empty((height * scale, width * scale, 3), np.uint8)
-    tiles = [(rows, columns) for rows in spans(height, tile) for columns in spans(width, tile)]
-    for (top, bottom), (left, right) in tqdm(tiles, unit="tile", disable=not progress or len(tiles) == 1):
+    for (top, bottom), (left, right) in itertools.product(spans(height, tile), spans(width, tile)):
         y, x0 = max(top - radius, 0), max(left - radius, 0)
         patch = function(x[y : bottom + radius, x0 : right + radius])
         inner = np.s_[(top - y) * scale : (bottom - y) * scale, (left - x0) * scale : (right - x0) * scale]
         result[top * scale : bottom * scale, left * scale : right * scale] = patch[inner]
+        advance((bottom - top) * (right - left) * scale**2)
     return result
 
 
@@ -155,48 +166,19 @@ def spans(length, most):
     return list(zip(cuts[:-1], cuts[1:], strict=True))
 
 
-def upscale(image, model, dtype="float32", progress=False):
+def upscale(image, model, dtype="auto", progress: bool | Callable[[int], object] = False):
     """A uint8 image through a model, whatever its kind: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), to the same x4.
 
-    Alpha is upscaled by bicubic interpolation. Raises ValueError for any other array.
+    Alpha is upscaled by bicubic interpolation. ``dtype`` and ``progress`` are those of ``srgan.apply_srgan``. Raises
+    ValueError for any other array.
     """
     check(image)
-    run = functools.partial(ready(model, dtype), progress=progress)
-    if image.ndim == 2:
-        return cv2.cvtColor(run(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)), cv2.COLOR_RGB2GRAY)
-    if image.shape[2] == 3:
-        return run(image)
-    alpha = cv2.resize(image[..., 3], None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
-    return np.dstack([run(cover_hidden(image)), alpha])
-
-
-def bicubic(image, **size):
-    """``cv2.resize`` of a uint8 image with INTER_CUBIC to ``dsize`` or by ``fx`` and ``fy``.
-
-    Colours are weighted with their alpha: what lies hidden where an image is transparent does not show.
-    """
-    resize = functools.partial(cv2.resize, **{"dsize": None, "interpolation": cv2.INTER_CUBIC, **size})
-    if image.shape[2:] != (4,) or image[..., 3].min() == 255:
-        return resize(image)
-    alpha = image[..., 3].astype(np.float32)
-    weight = np.maximum(resize(alpha), 1e-3)
-    channels = [resize(image[..., i] * alpha) / weight for i in range(3)]
-    return np.dstack(
-        [*(np.round(channel.clip(0, 255)).astype(np.uint8) for channel in channels), resize(image[..., 3])]
-    )
-
-
-def cover_hidden(rgba):
-    """The colours of an RGBA image, where it is fully transparent those of the nearest visible pixel.
-
-    What lies hidden there, often black, would otherwise show as a fringe along the edge.
-    """
-    rgb, hidden = rgba[..., :3], rgba[..., 3] == 0
-    if hidden.all() or not hidden.any():
-        return np.ascontiguousarray(rgb)
-    _, nearest = cv2.distanceTransformWithLabels(
-        hidden.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    colours = np.zeros((nearest.max() + 1, 3), np.uint8)
-    colours[nearest[~hidden]] = rgb[~hidden]
-    return colours[nearest]
+    total = SCALE**2 * image.shape[0] * image.shape[1]
+    with tqdm(total=total, unit="pixel", unit_scale=True, disable=progress is not True) as bar:
+        run = functools.partial(ready(model, dtype), advance=progress if callable(progress) else bar.update)
+        if image.ndim == 2:
+            return cv2.cvtColor(run(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)), cv2.COLOR_RGB2GRAY)
+        if image.shape[2] == 3:
+            return run(image)
+        alpha = cv2.resize(image[..., 3], None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
+        return np.dstack([run(cover_hidden(image)), alpha])

@@ -7,11 +7,12 @@ Every model maps RGB in [0, 255], float32 (b, h, w, 3), to the same range, so th
 import itertools
 from typing import NamedTuple
 
-import keras
 import numpy as np
-from keras import layers
 
-SCALE = 4
+from superres import SCALE as SCALE
+from superres.backend import keras
+
+layers = keras.layers
 
 
 @keras.saving.register_keras_serializable("superres")

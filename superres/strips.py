@@ -1,12 +1,12 @@
 """A generator's fast graph, which processes an image in strips of rows that fit into the processor's cache."""
 
+import functools
 from collections.abc import Iterator
 from itertools import pairwise
 
-import keras
 import numpy as np
-import tensorflow as tf
 
+from superres.backend import keras, tf
 from superres.network import Fused, fuse
 
 STRIP_AREA = 32768  # low-resolution pixels; a feature map of 64 channels is then 8 MB in float32
@@ -71,24 +71,27 @@ class Strips:
     def next_strip(self, x, last, buffers):
         """The rows of the result that one more strip of the image completes, and the buffers for the next strip."""
         buffers, kept = iter(buffers), []
-        last = tf.cast(last, tf.int32)
+        last, width = tf.cast(last, tf.int32), tf.shape(x)[2]
 
-        def extend(x, radius):
+        @functools.cache  # most layers are of one shape, and tracing takes its time
+        def below(radius, sub_pixels, channels):
+            return tf.zeros((1, last * radius, width * sub_pixels, channels), self.dtype)
+
+        def extend(x, radius, sub_pixels=1):
             """Prepend the buffered rows to x and append zero padding below the image's last strip."""
-            below = tf.zeros((1, last * radius, tf.shape(x)[2], x.shape[3]), x.dtype)
-            x = tf.concat([next(buffers), x, below], axis=1)
+            x = tf.concat([next(buffers), x, below(radius, sub_pixels, x.shape[3])], axis=1)
             kept.append(x[:, -2 * radius :])
             return x
 
-        def conv(x, convolution):
+        def conv(x, convolution, sub_pixels=1):
             kernel, bias = convolution
             radius = kernel.shape[0] // 2
             padding = [(0, 0), (0, 0), (radius, radius), (0, 0)]
-            return tf.nn.bias_add(tf.nn.conv2d(extend(x, radius), kernel, 1, padding), bias)
+            return tf.nn.bias_add(tf.nn.conv2d(extend(x, radius, sub_pixels), kernel, 1, padding), bias)
 
         def tail(x):
             size = self.tail_taps.shape[1]
-            taps = extend(tf.nn.conv2d(x, self.tail_taps, 1, "SAME"), size // 2)
+            taps = extend(tf.nn.conv2d(x, self.tail_taps, 1, "SAME"), size // 2, 2)
             rows = tf.shape(taps)[1] - (size - 1)
             return tf.add_n([tap[:, i : i + rows] for i, tap in enumerate(tf.split(taps, size, -1))]) + self.tail_bias
 
@@ -111,7 +114,7 @@ class Strips:
             x = add(x, conv(y, block.conv2))
         x = add(skip, conv(x, w.trunk))
         x = tf.nn.depth_to_space(prelu(conv(x, w.up1), w.up1_slopes), 2)
-        x = prelu(conv(x, w.up2), w.up2_slopes)
+        x = prelu(conv(x, w.up2, 2), w.up2_slopes)
         x = tf.cast(tf.nn.depth_to_space(tail(x), 2), tf.float32)
         x = 127.5 * tf.tanh(x) + 127.5 if self.tanh else 255 * x
         return to_uint8(x), kept

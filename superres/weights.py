@@ -7,9 +7,9 @@ import os
 import re
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
-import keras
 import numpy as np
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import (
@@ -20,14 +20,15 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from superres import network
+if TYPE_CHECKING:
+    import keras
 
 FOLDER = Path(__file__).resolve().parent.parent / "weights"
 BUNDLED = ("srgan", "srresnet", "srcnn")
 EXPECTED = f"expected one of {', '.join(BUNDLED)}, srgan:ALPHA, a weights file, or hf://OWNER/REPO/FILE[@REVISION]"
 
 
-def load_generator(source: str | os.PathLike = "srgan") -> keras.Model:
+def load_generator(source: str | os.PathLike = "srgan") -> "keras.Model":
     """The Keras model that ``source`` names, cached: float32 RGB in [0, 255], (b, h, w, 3), to (b, 4h, 4w, 3).
 
     source: one of
@@ -165,6 +166,8 @@ def array(dataset, file):
 
 def build(layers, source):
     """The network whose layers fit these arrays, loaded with them. Raises ValueError if there is none."""
+    from superres import network  # imports Keras, which takes seconds: errors in names are said before
+
     kernels = [arrays[0] for arrays in layers if arrays[0].ndim == 4]
     filters = [kernel.shape[-1] for kernel in kernels]
     norms = any(len(arrays) == 4 for arrays in layers)

@@ -12,7 +12,16 @@ import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 from PIL import Image  # noqa: E402
 
-import superres  # noqa: E402, F401  (quietens TensorFlow before anything else imports it)
+import superres.backend  # noqa: E402, F401  (quietens TensorFlow before anything else imports it)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def same_arithmetic_everywhere():
+    """dtype "auto" is float32 on every machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("superres.inference.has_native_bfloat16", lambda: False)
+        yield
+
 
 # The same examples in every run, however slow the machine is.
 settings.register_profile(

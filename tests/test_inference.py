@@ -13,17 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from superres.inference import (
-    TiledUpscaler,
-    Upscaler,
-    bicubic,
-    cover_hidden,
-    ready,
-    spans,
-    tiled,
-    upscale,
-)
-from superres.network import SCALE, generator, srcnn
+from superres import SCALE, hardware
+from superres.alpha import bicubic, cover_hidden
+from superres.inference import TiledUpscaler, Upscaler, ready, spans, tiled, upscale
+from superres.network import generator, srcnn
 
 BLOCKS = 16
 SMALL = randomise(generator(blocks=BLOCKS, channels=4))
@@ -259,6 +252,7 @@ def test_changed_weights_count_at_once(make, photo):
     assert (upscale(small, model) != before).any()
 
 
+@pytest.mark.filterwarnings("ignore:this processor has no bfloat16")
 def test_bfloat16_is_close_to_float32(photo):
     from superres.weights import load_generator
 
@@ -267,6 +261,7 @@ def test_bfloat16_is_close_to_float32(photo):
     assert mse > 0 and 10 * np.log10(255**2 / mse) >= 45
 
 
+@pytest.mark.filterwarnings("ignore:this processor has no bfloat16")
 @pytest.mark.parametrize("make", [lambda: generator(blocks=1, channels=4), srcnn])
 def test_a_model_is_made_ready_once_and_let_go(make):
     model = randomise(make())
@@ -279,5 +274,62 @@ def test_a_model_is_made_ready_once_and_let_go(make):
 
 
 def test_an_unknown_dtype_is_refused(rng):
-    with pytest.raises(ValueError, match="expected dtype float32 or bfloat16, got 'float16'"):
+    with pytest.raises(ValueError, match="expected dtype auto, float32 or bfloat16, got 'float16'"):
         upscale(rng.integers(0, 256, (4, 4, 3), np.uint8), SMALL, "float16")
+
+
+@pytest.fixture
+def native(request, monkeypatch):
+    monkeypatch.setattr("superres.inference.has_native_bfloat16", lambda: request.param)
+
+
+@pytest.mark.parametrize("native, dtype", [(True, "bfloat16"), (False, "float32")], indirect=["native"])
+def test_auto_is_bfloat16_where_the_hardware_has_it(native, dtype, rng):
+    model, image = randomise(generator(blocks=1, channels=4)), rng.integers(0, 256, (9, 7, 3), np.uint8)
+    assert ready(model) is ready(model, "auto") is ready(model, dtype)
+    assert ready(model).dtype == dtype and ready(model).strips.dtype == dtype
+    np.testing.assert_array_equal(upscale(image, model), upscale(image, model, dtype))
+    assert ready(srcnn()).dtype == "float32"
+
+
+@pytest.mark.parametrize("native, count", [(True, 0), (False, 1)], indirect=["native"])
+def test_bfloat16_without_hardware_warns_once_and_works(native, count, recwarn, rng):
+    model, image = randomise(generator(blocks=1, channels=4)), rng.integers(0, 256, (9, 7, 3), np.uint8)
+    results = [upscale(image, model, "bfloat16") for _ in range(2)]
+    assert difference(results[0], upscale(image, model, "float32"))[1] < 3
+    said = [str(warning.message) for warning in recwarn if "bfloat16" in str(warning.message)]
+    assert len(said) == count
+
+
+@pytest.mark.parametrize(
+    "gpus, flags, native",
+    [
+        ([], "fma avx512_bf16 vnni", True),
+        ([], "fma amx_bf16", True),
+        ([], "fma avx512_bf16x avx512f", False),
+        ([], None, False),
+        ([{"compute_capability": (8, 0)}], "", True),
+        ([{"compute_capability": (7, 5)}], "amx_bf16", False),
+        ([{"compute_capability": (9, 0)}, {}], "", False),
+    ],
+)
+def test_bfloat16_is_the_hardwares(gpus, flags, native, monkeypatch):
+    def read_text(path):
+        if flags is None:
+            raise FileNotFoundError(path)
+        return flags
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: gpu)
+    monkeypatch.setattr(hardware.Path, "read_text", read_text)
+    assert hardware.has_native_bfloat16.__wrapped__() is native
+
+
+@pytest.mark.parametrize("shape", [(30, 40), (30, 1100, 3), (30, 40, 4)])
+@pytest.mark.parametrize("make", [lambda: generator(blocks=1, channels=4), srcnn])
+def test_progress_adds_up_to_the_output(make, shape, rng, capsys):
+    image, model, done = rng.integers(0, 256, shape, np.uint8), make(), []
+    result = upscale(image, model, progress=done.append)
+    assert sum(done) == result.shape[0] * result.shape[1] and not capsys.readouterr().err
+    upscale(image, model, progress=True)
+    assert "100%" in capsys.readouterr().err

@@ -1,3 +1,3 @@
 """How the weights came to be: data, losses, training and evaluation."""
 
-import superres  # noqa: F401  (quietens TensorFlow before anything else imports it)
+import superres.backend  # noqa: F401  (quietens TensorFlow before anything else imports it)

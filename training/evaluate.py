@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from tqdm import tqdm
 
-from srgan import method_function
+from superres.cli import method_function
 from superres.measures import checkerboard_strength, psnr_ssim
 from superres.network import SCALE
 from training.data import DEGRADATIONS, find_originals, low_resolution, read_hr
@@ -91,7 +91,7 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     try:
         paths = find_originals(args.folder)[: args.limit]
-        methods = {METHODS.get(model, model): method_function(model) for model in args.models}
+        methods = {METHODS.get(model, model): method_function(model, "float32") for model in args.models}
     except (OSError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     print(table(evaluate(paths, methods, args.degradations)))

@@ -1,14 +1,20 @@
 """Time and memory of the course's way, the plain Keras graph through ``predict``, against ``apply_srgan``.
 
-python -m training.speed FOLDER
+    python -m training.speed FOLDER
+    python -m training.speed --against onnxruntime openvino
+    python -m training.speed --memory
 
-Prints Markdown. FOLDER holds high-resolution images: bfloat16's precision is measured on their clean inputs.
+Prints Markdown. FOLDER holds high-resolution images: bfloat16's precision is measured on their clean inputs. The second
+compares with other runtimes, the third measures memory alone, up to ``HUGE``.
 """
 
 import argparse
+import importlib.util
+import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -17,12 +23,14 @@ from skimage.metrics import peak_signal_noise_ratio
 from tqdm import tqdm
 
 from srgan import apply_srgan
+from superres import SCALE
 from superres.frames import upscale_frames
 from superres.weights import load_generator
 from training.data import find_originals, low_resolution, read_hr
 
 SIZES = ((64, 64), (128, 128), (341, 268))  # width, height of the low-resolution image
 LARGE = (2040, 1356)
+HUGE = (8000, 6000)
 CLIP = (480, 360)
 ROUNDS = 3
 
@@ -33,7 +41,7 @@ def course(image):
 
 
 def float32(image):
-    return apply_srgan(image)
+    return apply_srgan(image, dtype="float32")
 
 
 def bfloat16(image):
@@ -41,6 +49,63 @@ def bfloat16(image):
 
 
 WAYS = (course, float32, bfloat16)
+
+
+def onnxruntime():
+    """The plain Keras graph in ONNX Runtime, in float32."""
+    from onnxruntime import InferenceSession
+
+    session = InferenceSession(exported("onnx", ".onnx"))
+    (graph_input,) = session.get_inputs()
+    return lambda x: session.run(None, {graph_input.name: x})[0]
+
+
+def openvino():
+    """The plain Keras graph in OpenVINO, in the precision that it chooses for the processor."""
+    from openvino import Core
+
+    compiled = Core().compile_model(exported("openvino", ".xml"), "CPU")
+    return lambda x: compiled(x)[0]
+
+
+# Other runtimes, and the packages that each needs.
+RUNTIMES = {onnxruntime: ("onnxruntime", "onnx", "tf2onnx"), openvino: ("openvino",)}
+
+
+def exported(format, suffix):
+    """The path of the bundled generator's file for another runtime, in a temporary folder that is left."""
+    path = os.path.join(tempfile.mkdtemp(), f"generator{suffix}")
+    course(random_image(8, 8))  # Keras exports no model that was never called
+    load_generator().export(path, format=format, verbose=False)
+    return path
+
+
+def way_of(runtime):
+    """A runtime's function from image to image. Raises ModuleNotFoundError, naming the packages that it lacks."""
+    missing = [name for name in RUNTIMES[runtime] if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ModuleNotFoundError(
+            f"{runtime.__name__}: not installed: {' '.join(missing)}; expected pip install of them"
+        )
+    run = runtime()
+    return lambda image: np.clip(run(image[None].astype(np.float32))[0], 0, 255).round().astype(np.uint8)
+
+
+def against(runtimes):
+    """Seconds per megapixel of output of the course's way, and how often as fast the others are, as Markdown."""
+    ways = [*WAYS, *map(way_of, runtimes)]
+    names = [way.__name__ for way in (*WAYS[1:], *runtimes)]
+    lines = [f"| LR size | course (s/MP) | {' | '.join(names)} |", "|---" + "|---:" * len(ways) + "|"]
+    for size in tqdm(SIZES, unit="size"):
+        base, *others = race(random_image(*size), ways)
+        cells = [f"{base / megapixels(size):.2f}", *(f"{base / other:.2f}x" for other in others)]
+        lines.append("| {}x{} | {} |".format(*size, " | ".join(cells)))
+    return "\n".join(lines)
+
+
+def megapixels(size):
+    """Millions of pixels of the output for a low-resolution size."""
+    return SCALE**2 * np.prod(size) / 1e6
 
 
 def random_image(width, height):
@@ -53,11 +118,11 @@ def seconds(way, image):
     return time.perf_counter() - start
 
 
-def race(image):
+def race(image, ways=WAYS):
     """Median seconds of each way on one image, run in turn after a first run that is not counted."""
-    for way in WAYS:
+    for way in ways:
         way(image)
-    rounds = [[seconds(way, image) for way in WAYS] for _ in range(ROUNDS)]
+    rounds = [[seconds(way, image) for way in ways] for _ in range(ROUNDS)]
     return np.median(rounds, axis=0)
 
 
@@ -88,6 +153,27 @@ def race_clip(size):
     return np.median(rounds, axis=0)
 
 
+def memory_bound(width, height):
+    """Megabytes below which ``apply_srgan`` stays on an RGB image: Python, TensorFlow, model and strips, 2500 MB at
+    most, then 3 bytes for each pixel of image and result.
+    """
+    return 2500 + 3 * (1 + SCALE**2) * width * height / 2**20
+
+
+def memory():
+    """Peak memory in float32 against its bound as Markdown, for sizes up to ``HUGE``: that one takes half an hour.
+
+    Raises MemoryError where the bound does not hold.
+    """
+    lines = ["| LR size | peak (MB) | bound (MB) |", "|---|---:|---:|"]
+    for size in tqdm((SIZES[-1], LARGE, HUGE), unit="size"):
+        (*_, peak), bound = measure(float32, size), memory_bound(*size)
+        lines.append("| {}x{} | {:.0f} | {:.0f} |".format(*size, peak, bound))
+        if peak > bound:
+            raise MemoryError(f"{size[0]}x{size[1]}: peak {peak:.0f} MB, expected at most {bound:.0f} MB")
+    return "\n".join(lines)
+
+
 def bfloat16_psnr(images):
     """Mean PSNR in dB of bfloat16 results against float32 ones, on RGB."""
     return np.mean([peak_signal_noise_ratio(float32(image), bfloat16(image)) for image in images])
@@ -99,6 +185,7 @@ def report(images):
     lines = [f"| {' | '.join(header)} |", "|---" + "|---:" * 6 + "|"]
     for size in tqdm(SIZES, unit="size"):
         base, *ours = race(random_image(*size))
+        rates = [time / megapixels(size) for time in (base, *ours)]
         memory = [[*measure(way, size)][-1] for way in WAYS]
         cells = [f"{base:.2f}", *(f"{base / own:.2f}x" for own in ours), *(f"{megabytes:.0f}" for megabytes in memory)]
         lines.append("| {}x{} | {} |".format(*size, " | ".join(cells)))
@@ -109,8 +196,11 @@ def report(images):
     growth = (whole / np.prod(LARGE)) / (second / np.prod(small))
     return "\n".join([
         *lines, "",
+        f"Seconds per megapixel of output at {small[0]}x{small[1]}: "
+        + "course {:.2f}, float32 {:.2f}, bfloat16 {:.2f}.".format(*rates),
         f"First call at {small[0]}x{small[1]}, loading and tracing included: {first:.1f} s, the next: {second:.1f} s.",
-        f"{LARGE[0]}x{LARGE[1]}: {whole:.0f} s, peak {megabytes:.0f} MB, {growth:.2f} times the time per pixel.",
+        f"{LARGE[0]}x{LARGE[1]}: {whole:.0f} s, peak {megabytes:.0f} MB of at most {memory_bound(*LARGE):.0f} MB, "
+        f"{growth:.2f} times the time per pixel.",
         f"A clip of {CLIP[0]}x{CLIP[1]}, a tenth of it moving: {frame / moving:.1f} times as fast as whole frames, "
         "after the first.",
         f"bfloat16 against float32: {bfloat16_psnr(images):.1f} dB PSNR.",
@@ -118,6 +208,7 @@ def report(images):
 
 
 def print_measures(name, width, height):
+    """Print what ``measure`` reads."""
     way, image = globals()[name], random_image(width, height)
     first = seconds(way, image)
     # Beyond a minute, what tracing adds to the first call is lost in it.
@@ -134,14 +225,23 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(
         prog="python -m training.speed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", metavar="FOLDER", help="high-resolution images")
+    runtimes = [runtime.__name__ for runtime in RUNTIMES]
+    choice = parser.add_mutually_exclusive_group(required=True)
+    choice.add_argument("folder", nargs="?", metavar="FOLDER", help="high-resolution images")
+    choice.add_argument("--against", nargs="+", choices=runtimes, metavar="RUNTIME", help=" or ".join(runtimes))
+    choice.add_argument("--memory", action="store_true", help="peak memory against its bound")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N images")
     args = parser.parse_args(arguments)
     try:
-        paths = find_originals(args.folder)[: args.limit]
-    except OSError as error:
+        if args.memory:
+            print(memory())
+        elif args.against:
+            print(against([globals()[name] for name in args.against]))
+        else:
+            paths = find_originals(args.folder)[: args.limit]
+            print(report([low_resolution(path, read_hr(path), "clean") for path in paths]))
+    except (OSError, ModuleNotFoundError, MemoryError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
-    print(report([low_resolution(path, read_hr(path), "clean") for path in paths]))
 
 
 if __name__ == "__main__":
