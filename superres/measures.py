@@ -148,3 +148,9 @@ def changed_static_pixels(frames, shown):
         static += same.sum()
         changed += (same & (shown_before != shown_after).any(axis=-1)).sum()
     return changed / static if static else 0.0
+
+
+def markdown_table(header, rows) -> str:
+    """A table whose first column is text, aligned left, and whose others are numbers, aligned right."""
+    lines = [header, (":---", *("---:" for _ in header[1:])), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from superres.cli import method_function
-from superres.measures import checkerboard_strength, psnr_ssim
+from superres.measures import checkerboard_strength, markdown_table, psnr_ssim
 from superres.network import SCALE
 from training.data import DEGRADATIONS, find_originals, low_resolution, read_hr
 
@@ -47,8 +47,7 @@ def table(scores: dict) -> str:
         [method, *("{:.2f} / {:.4f} / {:.3f}".format(*scores[method, name]) for name in degradations)]
         for method in methods
     ]
-    rows = [["PSNR / SSIM / checkerboard", *degradations], ["---"] + ["---:"] * len(degradations), *cells]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown_table(["PSNR / SSIM / checkerboard", *degradations], cells)
 
 
 def sheet(paths: list[Path], methods: dict, degradations: list[str], size: int = 128) -> plt.Figure:

@@ -25,6 +25,7 @@ from tqdm import tqdm
 from srgan import apply_srgan
 from superres import SCALE
 from superres.frames import upscale_frames
+from superres.measures import markdown_table
 from superres.weights import load_generator
 from training.data import find_originals, low_resolution, read_hr
 
@@ -95,12 +96,12 @@ def against(runtimes):
     """Seconds per megapixel of output of the course's way, and how often as fast the others are, as Markdown."""
     ways = [*WAYS, *map(way_of, runtimes)]
     names = [way.__name__ for way in (*WAYS[1:], *runtimes)]
-    lines = [f"| LR size | course (s/MP) | {' | '.join(names)} |", "|---" + "|---:" * len(ways) + "|"]
+    rows = []
     for size in tqdm(SIZES, unit="size"):
         base, *others = race(random_image(*size), ways)
         cells = [f"{base / megapixels(size):.2f}", *(f"{base / other:.2f}x" for other in others)]
-        lines.append("| {}x{} | {} |".format(*size, " | ".join(cells)))
-    return "\n".join(lines)
+        rows.append(("{}x{}".format(*size), *cells))
+    return markdown_table(("LR size", "course (s/MP)", *names), rows)
 
 
 def megapixels(size):
@@ -165,13 +166,13 @@ def memory():
 
     Raises MemoryError where the bound does not hold.
     """
-    lines = ["| LR size | peak (MB) | bound (MB) |", "|---|---:|---:|"]
+    rows = []
     for size in tqdm((SIZES[-1], LARGE, HUGE), unit="size"):
         (*_, peak), bound = measure(float32, size), memory_bound(*size)
-        lines.append("| {}x{} | {:.0f} | {:.0f} |".format(*size, peak, bound))
+        rows.append(("{}x{}".format(*size), f"{peak:.0f}", f"{bound:.0f}"))
         if peak > bound:
             raise MemoryError(f"{size[0]}x{size[1]}: peak {peak:.0f} MB, expected at most {bound:.0f} MB")
-    return "\n".join(lines)
+    return markdown_table(("LR size", "peak (MB)", "bound (MB)"), rows)
 
 
 def bfloat16_psnr(images):
@@ -182,20 +183,20 @@ def bfloat16_psnr(images):
 def report(images):
     """The whole comparison as Markdown; ``images`` are low-resolution inputs for bfloat16's precision."""
     header = "LR size", "course (s)", "float32", "bfloat16", "course (MB)", "float32 (MB)", "bfloat16 (MB)"
-    lines = [f"| {' | '.join(header)} |", "|---" + "|---:" * 6 + "|"]
+    rows = []
     for size in tqdm(SIZES, unit="size"):
         base, *ours = race(random_image(*size))
         rates = [time / megapixels(size) for time in (base, *ours)]
         memory = [[*measure(way, size)][-1] for way in WAYS]
         cells = [f"{base:.2f}", *(f"{base / own:.2f}x" for own in ours), *(f"{megabytes:.0f}" for megabytes in memory)]
-        lines.append("| {}x{} | {} |".format(*size, " | ".join(cells)))
+        rows.append(("{}x{}".format(*size), *cells))
     small = SIZES[-1]
     first, second, _ = measure(float32, small)
     _, whole, megabytes = measure(float32, LARGE)
     frame, moving = race_clip(CLIP)
     growth = (whole / np.prod(LARGE)) / (second / np.prod(small))
     return "\n".join([
-        *lines, "",
+        markdown_table(header, rows), "",
         f"Seconds per megapixel of output at {small[0]}x{small[1]}: "
         + "course {:.2f}, float32 {:.2f}, bfloat16 {:.2f}.".format(*rates),
         f"First call at {small[0]}x{small[1]}, loading and tracing included: {first:.1f} s, the next: {second:.1f} s.",

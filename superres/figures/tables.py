@@ -16,6 +16,7 @@ from superres.measures import (
     fine_detail,
     flicker,
     luma,
+    markdown_table,
     psnr,
     psnr_ssim,
 )
@@ -23,12 +24,6 @@ from superres.measures import (
 PROPERTIES = {
     "Edge density": edge_density, "Fine detail": fine_detail, "Coherence": coherence, "Colourfulness": colourfulness,
 }  # fmt: skip
-
-
-def markdown_table(header, rows) -> str:
-    """A table whose first column is text, aligned left, and whose others are numbers, aligned right."""
-    lines = [header, (":---", *("---:" for _ in header[1:])), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def metrics_table(images, original) -> Markdown:
