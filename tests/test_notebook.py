@@ -24,8 +24,8 @@ INPUTS = {"brushes": "brushes.jpg", "patch": "patch_lr.png", "portrait": "portra
 def project(tmp_path_factory):
     """The project as a grader gets it, less the notebook's results, after one run: its folder and its notebook."""
     folder = tmp_path_factory.mktemp("project")
-    results = shutil.ignore_patterns("*_srgan.*", "*_bicubic.*", "__pycache__")
-    for name in ("figures", "superres", "weights", "images", "gifs"):
+    results = shutil.ignore_patterns("*_srgan.*", "*_bicubic.*", "*_side_by_side.*", "__pycache__")
+    for name in ("superres", "weights", "images", "gifs"):
         shutil.copytree(ROOT / name, folder / name, ignore=results)
     shutil.copy(ROOT / "srgan.py", folder)
     notebook = nbformat.read(ROOT / NOTEBOOK, as_version=4)
