@@ -52,7 +52,7 @@ def apply_srgan(image, generator=None, *, dtype="auto", progress=False):
     dtype: that of the arithmetic: "float32"; "bfloat16", which differs by about a grey level; or "auto", bfloat16 where
     the processor has it and is about twice as fast with it (AVX512_BF16, AMX, a GPU), else float32. Other topologies
     than the project's, SRCNN's among them, run in float32 either way.
-    progress: True shows a progress bar; a function is called with the number of output pixels done, again and again.
+    progress: True shows a progress bar; a function is called with the number of output pixels that each step adds.
 
     Returns uint8 (4h, 4w, ...) of the same kind, clipped and rounded. Raises ValueError for any other array, dtype or
     model.

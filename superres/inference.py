@@ -147,7 +147,7 @@ def tiled(function, x, radius, tile, scale=1, advance=ignore):
     """``function`` over an image (h, w, 3), tile by tile, each with ``radius`` pixels around it: uint8, ``scale`` times
     as large.
 
-    The tiles are even in size, so that none is a sliver that is all surroundings.
+    The tiles are even in size, so that no tile is much smaller than its surroundings.
     """
     height, width = x.shape[:2]
     result = np.empty((height * scale, width * scale, 3), np.uint8)
@@ -167,7 +167,7 @@ def spans(length, most):
 
 
 def upscale(image, model, dtype="auto", progress: bool | Callable[[int], object] = False):
-    """A uint8 image through a model, whatever its kind: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), to the same x4.
+    """A uint8 image through a model, grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), to the same x4.
 
     Alpha is upscaled by bicubic interpolation. ``dtype`` and ``progress`` are those of ``srgan.apply_srgan``. Raises
     ValueError for any other array.

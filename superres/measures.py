@@ -1,4 +1,4 @@
-"""What can be measured of an image: its nearness to an original, and what it is like by itself.
+"""What can be measured of an image, with its original or without, and the table that shows it.
 
 Images are RGB uint8 (h, w, 3).
 """
