@@ -69,3 +69,11 @@ def test_every_function_names_what_is_wrong_with_a_image(function, image):
 
 def test_bundled_names_have_their_files():
     assert all(weights.bundled(name).is_file() for name in weights.BUNDLED)
+
+
+@pytest.mark.filterwarnings("ignore:this processor has no bfloat16")
+def test_apply_srgan_computes_in_the_precision_asked_for(photo):
+    exact, fast = (srgan.apply_srgan(photo[:24, :24], "srresnet", dtype=dtype) for dtype in ("float32", "bfloat16"))
+    assert 0 < difference(exact, fast)[1] < 2
+    with pytest.raises(ValueError, match="expected dtype"):
+        srgan.apply_srgan(photo, "srresnet", dtype="float16")
