@@ -51,9 +51,9 @@ def discriminator(channels: int = 32) -> keras.Model:
     return keras.Model(inputs, layers.Conv2D(1, 3, padding="same", dtype="float32")(x), name="discriminator")
 
 
-def with_hints(model: keras.Model) -> keras.Model:
-    """The same network, weights shared, giving a list: its output and those of the layers ``HINTS``."""
-    return keras.Model(model.input, [model.output, *(model.get_layer(name).output for name in HINTS)])
+def hint_features(model: keras.Model) -> list:
+    """The outputs of the layers ``HINTS`` of a network."""
+    return [model.get_layer(name).output for name in HINTS]
 
 
 def random_crop(images, size, seed):
@@ -83,8 +83,10 @@ class SRGAN(keras.Model):
         self.discriminator = discriminator if weights["adversarial"] else None
         self.student, self.teacher, self.projections = with_fast_tail(network), None, []
         if weights["hint"]:
-            self.student, self.teacher = with_hints(self.student), with_hints(teacher)
-            for hint, taught in zip(self.student.outputs[1:], self.teacher.outputs[1:], strict=True):
+            hints = hint_features(self.student)
+            self.student = keras.Model(self.student.input, [self.student.output, *hints])
+            self.teacher = keras.Model(teacher.input, hint_features(teacher))
+            for hint, taught in zip(hints, self.teacher.outputs, strict=True):
                 self.projections.append(layers.Conv2D(taught.shape[-1], 1, use_bias=False, dtype="float32"))
                 self.projections[-1].build(hint.shape)
         # The content loss costs more than the generator, so it sees a quarter of the patch. The window's place is not
@@ -120,10 +122,9 @@ class SRGAN(keras.Model):
         """Set the projections by ridge regression on some batches (lr, clean): gradient steps would take thousands."""
         sums = [[0, 0] for _ in self.projections]
         for lr, clean in pairs:
-            _, *hints = map(standardised, self.student(lr))
-            _, *taught = map(standardised, self.teacher(clean))
-            for total, *sides in zip(sums, hints, taught, strict=True):
-                hint, truth = (ops.convert_to_numpy(side).reshape(-1, side.shape[-1]) for side in sides)
+            _, *hints = self.student(lr)
+            for total, *sides in zip(sums, hints, self.teacher(clean), strict=True):
+                hint, truth = (ops.convert_to_numpy(standardised(side)).reshape(-1, side.shape[-1]) for side in sides)
                 total[0] += hint.T @ hint / len(hint)
                 total[1] += hint.T @ truth / len(hint)
         for projection, (gram, product) in zip(self.projections, sums, strict=True):
@@ -151,7 +152,7 @@ class SRGAN(keras.Model):
                 terms["adversarial"] = adversarial_loss(real, fake)
                 terms["discriminator"] = discriminator_loss(real, fake)
             if self.teacher:
-                _, *taught = map(standardised, self.teacher(clean, training=False))
+                taught = list(map(standardised, self.teacher(clean, training=False)))
                 pairs = zip(self.projections, map(standardised, hints), strict=True)
                 terms["hint"] = hint_loss(taught, [projection(hint) for projection, hint in pairs])
             terms["loss"] = sum(weights[name] * term for name, term in terms.items() if name in weights)

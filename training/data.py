@@ -137,3 +137,7 @@ def upscale_inputs(lr: np.ndarray, hr: np.ndarray) -> tuple[np.ndarray, np.ndarr
     border = 2 * SCALE
     large = np.stack([bicubic_upscale(patch) for patch in lr])
     return tuple(side[:, border:-border, border:-border] for side in (large, hr))
+
+
+def to_uint8(image):
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)

@@ -10,8 +10,8 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from superres.degrade import jpeg
 from superres.files import atomic_write
 from training.data import find_images, read_hr
 
@@ -27,7 +27,7 @@ def pack(folders, out, megabytes, size=480, seed=0):
     with atomic_write(out) as file, tarfile.open(fileobj=file, mode="w") as archive:
         while True:
             choices = paths[rng.integers(len(paths))]
-            data = jpeg(crop(read_hr(choices[rng.integers(len(choices))]), size, rng))
+            data = jpeg(crop(read_hr(choices[rng.integers(len(choices))]), size, rng), quality=95, subsampling=0)
             entry = tarfile.TarInfo(f"{len(archive.getmembers()):05d}.jpg")
             entry.size = len(data)
             if archive.offset + tarfile.BLOCKSIZE * (1 + -(-len(data) // tarfile.BLOCKSIZE)) > limit:
@@ -40,12 +40,6 @@ def pack(folders, out, megabytes, size=480, seed=0):
 def crop(image, size, rng):
     top, left = (rng.integers(max(length - size, 0) + 1) for length in image.shape[:2])
     return image[top : top + size, left : left + size]
-
-
-def jpeg(image):
-    data = io.BytesIO()
-    Image.fromarray(image).save(data, "JPEG", quality=95, subsampling=0)
-    return data.getvalue()
 
 
 def main(arguments=None):

@@ -25,7 +25,7 @@ from superres.files import atomic_write, read_image, save_image
 from superres.hardware import has_native_bfloat16
 from superres.network import SCALE
 from superres.weights import load_generator
-from training.data import find_images, read_hr
+from training.data import find_images, read_hr, to_uint8
 
 MANIFEST = "manifest.json"
 
@@ -94,7 +94,7 @@ def target(base: np.ndarray, teacher: np.ndarray, weight: float, sigma: float) -
     """
     difference = teacher.astype(np.float32) - base
     high = difference - cv2.GaussianBlur(difference, (0, 0), sigma)
-    return np.clip(np.rint(base + weight * high), 0, 255).astype(np.uint8)
+    return to_uint8(base + weight * high)
 
 
 def make_targets(paths: list[Path], folder: Path, teacher: keras.Model, weight: float, sigma: float) -> None:

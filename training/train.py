@@ -34,6 +34,7 @@ from training.data import (
     find_originals,
     low_resolution,
     read_hr,
+    to_uint8,
     upscale_inputs,
 )
 from training.initialise import start_as_upscaler, start_from, with_fast_tail
@@ -209,10 +210,6 @@ def sample_sheet(network, lr, hr):
     # Not `predict`: in JAX it would take the arrays for its own that the network shares with the optimizer's average.
     columns = lr.repeat(scale, axis=1).repeat(scale, axis=2), ops.convert_to_numpy(network(lr)), hr
     return Image.fromarray(to_uint8(np.concatenate(np.concatenate(columns, axis=2))))
-
-
-def to_uint8(image):
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
 class RecipeParser(argparse.ArgumentParser):
