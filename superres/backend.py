@@ -1,9 +1,16 @@
-"""Keras on TensorFlow, imported without TensorFlow's first lines about missing GPUs: they heed no log level."""
+"""Keras on TensorFlow, imported without TensorFlow's first lines about missing GPUs: they heed no log level.
+
+Training runs on Keras's other backends as well, where ``tf`` may be missing.
+"""
+
+import contextlib
 
 from superres import quiet
 
 with quiet():
     import keras
-    import tensorflow as tf
+
+    with contextlib.suppress(ImportError):
+        import tensorflow as tf
 
 __all__ = ["keras", "tf"]

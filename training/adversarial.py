@@ -27,8 +27,8 @@ def discriminator(channels: int = 32) -> keras.Model:
 
     RGB in [0, 255], (b, h, w, 3), to a logit for every pixel, (b, h, w, 1); h and w must be multiples of 8. It
     downscales by average pooling, since strided convolutions, which see some pixels more often than others, teach the
-    generator a checkerboard. Its input is the image and the image's fine detail, amplified: real and fake differ in
-    little else, and without it hundreds of steps pass before the discriminator tells them apart.
+    generator a checkerboard. It sees only what a blur of 9 pixels takes away, so that it cannot teach a colour cast,
+    and once more what a blur of 3 pixels takes away, amplified: real and fake differ in little else.
     """
 
     def conv(x, filters):
@@ -37,8 +37,10 @@ def discriminator(channels: int = 32) -> keras.Model:
 
     inputs = keras.Input((None, None, 3))
     image = layers.Rescaling(1 / 127.5, -1)(inputs)
-    detail = layers.Subtract()([image, layers.AveragePooling2D(3, strides=1, padding="same")(image)])
-    x = layers.Concatenate()([image, layers.Rescaling(8)(detail)])
+    texture, detail = (
+        layers.Subtract()([image, layers.AveragePooling2D(size, strides=1, padding="same")(image)]) for size in (9, 3)
+    )
+    x = layers.Concatenate()([texture, layers.Rescaling(8)(detail)])
     x = layers.LeakyReLU(0.2)(layers.Conv2D(channels, 3, padding="same")(x))
     skips = []
     for factor in (2, 4, 8):
@@ -68,16 +70,18 @@ class SRGAN(keras.Model):
 
     Terms of the loss: content and pixel compare with the target, which is the original or what a teacher makes of it;
     adversarial and checkerboard with the original; hint compares features with the teacher's on the clean input
-    (FitNets, Romero et al. 2015). A term of weight 0 is not computed.
+    (FitNets, Romero et al. 2015). A term of weight 0 is not computed. The adversarial term's weight is relative, see
+    ``adversarial_weight``.
 
     It trains on ((lr, clean), (hr, target)), batches as ``training.data.Patches`` makes them.
 
     network: the generator.  weights: {term: weight}, see ``training.losses.WEIGHTS``.  patch: side of an LR patch, at
     least 8.  features: the content term's network.  discriminator: for the adversarial term.  teacher: a generator,
-    for the hint term.
+    for the hint term.  crop: side of the window that the content and adversarial terms see, a multiple of 8; by
+    default half of an HR patch's, since the content term costs more than the generator.
     """
 
-    def __init__(self, network, weights, patch, features=None, discriminator=None, teacher=None):
+    def __init__(self, network, weights, patch, features=None, discriminator=None, teacher=None, crop=None):
         super().__init__(name="srgan")
         self.network, self.loss_weights, self.features = network, weights, features
         self.discriminator = discriminator if weights["adversarial"] else None
@@ -89,9 +93,9 @@ class SRGAN(keras.Model):
             for hint, taught in zip(hints, self.teacher.outputs, strict=True):
                 self.projections.append(layers.Conv2D(taught.shape[-1], 1, use_bias=False, dtype="float32"))
                 self.projections[-1].build(hint.shape)
-        # The content loss costs more than the generator, so it sees a quarter of the patch. The window's place is not
-        # limited to multiples of SCALE: VGG19's pooling, always in one phase, would cause a checkerboard.
-        self.crop_size = SCALE * patch // 2 // 8 * 8
+        # The window's place is not limited to multiples of SCALE: VGG19's pooling, always in one phase, would cause a
+        # checkerboard.
+        self.crop_size = crop or SCALE * patch // 2 // 8 * 8
         self.crop_seed = keras.random.SeedGenerator()
         self.built = True  # or Keras would, on some backends, call it to see what it builds
 
@@ -131,56 +135,76 @@ class SRGAN(keras.Model):
             kernel = np.linalg.solve(gram + ridge * len(pairs) * np.eye(len(gram)), product)
             projection.kernel.assign(kernel[None, None])
 
+    def losses(self, lr, clean, hr, target, change=0.0):
+        """A forward pass: the generator's result plus ``change``, the weighted terms' sum, and all terms by name.
+
+        The sum is without the adversarial term. ``change`` is there to differentiate by.
+        """
+        weights, terms = self.loss_weights, {}
+        sr, *hints = self.student(lr, training=True) if self.teacher else [self.student(lr, training=True)]
+        sr = sr + change
+        hr_crop, target_crop, sr_crop = ops.split(
+            random_crop(ops.concatenate([hr, target, sr]), self.crop_size, self.crop_seed), 3
+        )
+        if weights["content"]:
+            terms["content"] = content_loss(self.features(target_crop), self.features(sr_crop))
+        if weights["pixel"]:
+            terms["pixel"] = l1_loss(target, sr)
+        if weights["checkerboard"]:
+            terms["checkerboard"] = checkerboard_loss(hr, sr)
+        if self.teacher:
+            taught = list(map(standardised, self.teacher(clean, training=False)))
+            pairs = zip(self.projections, map(standardised, hints), strict=True)
+            terms["hint"] = hint_loss(taught, [projection(hint) for projection, hint in pairs])
+        loss = sum(weights[name] * term for name, term in terms.items())
+        if self.discriminator:
+            real, fake = ops.split(self.discriminator(ops.concatenate([hr_crop, sr_crop]), training=True), 2)
+            terms["adversarial"] = adversarial_loss(real, fake)
+            terms["discriminator"] = discriminator_loss(real, fake)
+        return sr, loss, terms
+
+    def adversarial_weight(self, loss_gradient, adversarial_gradient):
+        """What the adversarial term is multiplied by: its gradient at the result gets ``weights["adversarial"]`` of
+        the others' norm (VQGAN, Esser et al. 2021, eq. 7, there at the last layer).
+        """
+        norms = [ops.norm(ops.reshape(gradient, (-1,))) for gradient in (loss_gradient, adversarial_gradient)]
+        return self.loss_weights["adversarial"] * norms[0] / (norms[1] + keras.config.epsilon())
+
     def train_step(self, data):
         (lr, clean), (hr, target) = keras.tree.map_structure(ops.convert_to_tensor, data[:2])  # torch: NumPy
-        weights = self.loss_weights
-        terms = {}
         with gradient_tape() as tape:
-            sr, *hints = self.student(lr, training=True) if self.teacher else [self.student(lr, training=True)]
-            hr_crop, target_crop, sr_crop = ops.split(
-                random_crop(ops.concatenate([hr, target, sr]), self.crop_size, self.crop_seed), 3
-            )
-            if weights["content"]:
-                terms["content"] = content_loss(self.features(target_crop), self.features(sr_crop))
-            if weights["pixel"]:
-                terms["pixel"] = l1_loss(target, sr)
-            if weights["checkerboard"]:
-                terms["checkerboard"] = checkerboard_loss(hr, sr)
-            if self.discriminator:
-                logits = self.discriminator(ops.concatenate([hr_crop, sr_crop]), training=True)
-                real, fake = ops.split(logits, 2)
-                terms["adversarial"] = adversarial_loss(real, fake)
-                terms["discriminator"] = discriminator_loss(real, fake)
-            if self.teacher:
-                taught = list(map(standardised, self.teacher(clean, training=False)))
-                pairs = zip(self.projections, map(standardised, hints), strict=True)
-                terms["hint"] = hint_loss(taught, [projection(hint) for projection, hint in pairs])
-            terms["loss"] = sum(weights[name] * term for name, term in terms.items() if name in weights)
-        network = self.network.trainable_variables
-        gradients = tape.gradient(terms["loss"], [*network, *self.projection_variables])
-        auxiliary = gradients[len(network) :]
+            sr, loss, terms = self.losses(lr, clean, hr, target)
+        generator_losses, loss_weights = [loss], [ops.ones_like(loss)]
         if self.discriminator:
-            auxiliary = [*tape.gradient(terms["discriminator"], self.discriminator.trainable_variables), *auxiliary]
-        self.optimizer.apply(gradients[: len(network)], network)
+            at_result = [tape.gradient(each, [sr])[0] for each in (loss, terms["adversarial"])]
+            generator_losses.append(terms["adversarial"])
+            loss_weights.append(self.adversarial_weight(*at_result))
+        network = self.network.trainable_variables
+        gradients = tape.gradient(generator_losses, network, loss_weights)
+        auxiliary = tape.gradient([loss], self.projection_variables) if self.teacher else []
+        if self.discriminator:
+            auxiliary = tape.gradient([terms["discriminator"]], self.discriminator.trainable_variables) + auxiliary
+        self.optimizer.apply(gradients, network)
         if auxiliary:
             self.auxiliary_optimizer.apply(auxiliary, self.auxiliary_variables)
-        return terms
+        return terms | {"loss": loss}
 
 
 def gradient_tape():
-    """A context whose ``gradient(loss, variables)`` differentiates what was computed in it, more than once."""
+    """A context whose ``gradient(losses, sources, loss_weights)`` differentiates the losses' weighted sum, repeatedly."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         return tf.GradientTape(persistent=True)
     if keras.backend.backend() == "torch":
         return contextlib.nullcontext(TorchTape)
-    raise NotImplementedError(f"the SRGAN trains on tensorflow and torch, not on {keras.backend.backend()}")
+    raise NotImplementedError("this step is for tensorflow and torch; on jax, --resident has its own")
 
 
 class TorchTape:
     @staticmethod
-    def gradient(loss, variables):
+    def gradient(losses, sources, loss_weights=None):
         import torch
 
-        return torch.autograd.grad(loss, [variable.value for variable in variables], retain_graph=True)
+        sources = [getattr(source, "value", source) for source in sources]
+        return list(torch.autograd.grad(losses, sources, loss_weights, retain_graph=True))

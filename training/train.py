@@ -7,13 +7,15 @@
 A recipe is a file of such options. The run directory gets, at every checkpoint, METHOD_x4.keras (the exponential
 moving average of the weights, float32), a sheet of sample patches (low resolution, result, original), state.npz and
 the rows of log.csv. The same command again takes a killed run up at its last checkpoint. KERAS_BACKEND chooses the
-framework (tried: tensorflow, torch; jax for the SRCNN and the SRResNet).
+framework (tried: tensorflow, torch; jax with --resident, for a GPU).
 """
 
 import argparse
 import csv
+import itertools
 import os
 import shlex
+import time
 from pathlib import Path
 
 import keras
@@ -24,7 +26,7 @@ from tqdm import tqdm
 
 from superres.hardware import has_native_bfloat16
 from superres.measures import psnr
-from superres.network import generator, srcnn
+from superres.network import SCALE, generator, srcnn
 from training.adversarial import SRGAN, discriminator
 from training.data import (
     DEGRADATIONS,
@@ -37,8 +39,8 @@ from training.data import (
     to_uint8,
     upscale_inputs,
 )
-from training.initialise import start_as_upscaler, start_from, with_fast_tail
-from training.losses import HINT_BORDER, WEIGHTS, feature_network, l1_loss, l2_loss
+from training.initialise import start_as_upscaler, start_from
+from training.losses import HINT_BORDER, WEIGHTS, feature_network, l2_loss
 from training.optimizers import Muon, optimizer
 from training.teacher import Targets, load_teacher
 
@@ -60,6 +62,8 @@ def prepare(args: argparse.Namespace) -> tuple:
     for option in ("learning_rate", "auxiliary_rate"):
         if (rate := getattr(args, option)) is not None and rate <= 0:
             raise ValueError(f"--{option.replace('_', '-')} must be above 0, got {rate:g}")
+    if args.resident and (keras.backend.backend() != "jax" or args.targets or args.method == "srcnn"):
+        raise ValueError("--resident is for the srresnet and the srgan on KERAS_BACKEND=jax, without --targets")
     if args.targets and args.method != "srgan":
         raise ValueError(f"--targets are for the srgan, the {args.method} learns from the originals")
     keras.utils.set_random_seed(args.seed)
@@ -81,6 +85,10 @@ def prepare(args: argparse.Namespace) -> tuple:
 
 
 def prepare_patches(args):
+    if args.resident:
+        from training.resident import ResidentPatches  # needs JAX
+
+        return ResidentPatches(args.data, args.batch, args.patch, args.seed, args.degradations)
     targets = None
     if args.targets:
         paths = [path for folder in args.data for path in find_images(folder)]
@@ -99,58 +107,80 @@ def validation_pairs(args):
 
 
 def prepare_trainer(args, network):
-    """What ``train_on_batch`` is called on: a compiled Keras model with the network's optimizer."""
+    """What trains the network: the compiled Keras model of an SRCNN, or an ``SRGAN``, for SRResNet with L1 alone."""
     peak = args.learning_rate or LEARNING_RATES[args.method]
     muon = optimizer(Muon, peak, args.steps, use_ema=True, ema_momentum=args.ema)
-    if args.method != "srgan":
-        trainer = network if args.method == "srcnn" else with_fast_tail(network)
-        trainer.compile(muon, loss=l2_loss if args.method == "srcnn" else l1_loss)
+    if args.method == "srcnn":
+        network.compile(muon, loss=l2_loss)
         muon.build(network.trainable_variables)
-        return trainer
+        return network
     weights = WEIGHTS | dict(args.weights)
+    if args.method == "srresnet":
+        weights = dict.fromkeys(WEIGHTS, 0.0) | {"pixel": 1.0}
     if weights["hint"] and not (args.teacher and args.targets):
         raise ValueError("a hint loss needs --teacher and --targets")
     if weights["hint"] and args.patch <= 2 * HINT_BORDER:
         raise ValueError(f"a hint loss needs a --patch of more than {2 * HINT_BORDER}, got {args.patch}")
+    if not any(weights[term] for term in ("content", "pixel", "checkerboard")):
+        raise ValueError("one of --weights content, pixel and checkerboard must be above 0")
+    if args.crop is not None and not (16 <= args.crop <= SCALE * args.patch and args.crop % 8 == 0):
+        raise ValueError(f"--crop must be a multiple of 8 from 16 to {SCALE * args.patch}, got {args.crop}")
     teacher = load_teacher(args.teacher) if weights["hint"] else None
     features = feature_network(args.vgg) if weights["content"] else None
-    trainer = SRGAN(network, weights, args.patch, features, discriminator(), teacher)
+    trainer = SRGAN(network, weights, args.patch, features, discriminator(), teacher, args.crop)
     trainer.compile(muon, optimizer(keras.optimizers.Adam, args.auxiliary_rate or peak, args.steps))
     return trainer
 
 
 def train(args, patches, trainer, average, validation):
     """Train from the step that ``prepare`` restored to ``args.steps``, a checkpoint every ``args.checkpoint``."""
-    first = int(trainer.optimizer.iterations)
-    log = Log(args.out / "log.csv", first)
+    done = int(trainer.optimizer.iterations)
+    log = Log(args.out / "log.csv", done)
     sample = training_pair(args.method, patches[0])
-    if args.method == "srgan" and trainer.projections and first == 0:
+    if args.method == "srgan" and trainer.projections and done == 0:
         trainer.fit_projections([training_pair(args.method, patches[8 * n])[0] for n in range(16)])
-    progress = tqdm(range(first, args.steps), initial=first, total=args.steps, desc=args.method, unit="step")
-    recent = []
-    for step, batch in zip(progress, patches.stream(first), strict=False):
-        recent.append(trainer.train_on_batch(*training_pair(args.method, batch), return_dict=True))
-        done = step + 1
+    if args.resident:
+        from training.resident import resident_steps  # needs JAX
+
+        steps = resident_steps(trainer, patches)
+    else:
+        steps = streamed_steps(args.method, trainer, patches)
+    progress = tqdm(initial=done, total=args.steps, desc=args.method, unit="step")
+    start, recent = time.monotonic() - log.seconds, []
+    while done < args.steps:
+        count = min(args.steps - done, *(every - done % every for every in (args.checkpoint, LOG_EVERY)))
+        for terms in steps(count):
+            recent.append(terms)
+            progress.update()
+        done += count
         checkpoint = done % args.checkpoint == 0 or done == args.steps
         if checkpoint:
             trainer.optimizer.finalize_variable_values(average.trainable_variables)
             write_atomically(args.out / f"{args.method}_x4.keras", average.save)
             write_atomically(args.out / f"sample_{done:06d}.png", sample_sheet(average, *sample).save)
             write_atomically(args.out / STATE, lambda path: np.savez(path, *map(ops.convert_to_numpy, state(trainer))))
-        if checkpoint or done % LOG_EVERY == 0:
-            means = {name: float(np.mean([logs[name] for logs in recent])) for name in recent[0]}
-            row = {"step": done, "learning_rate": float(trainer.optimizer.learning_rate)} | means
-            log.write(row | {"psnr": validate(average, validation) if checkpoint and validation else ""})
-            progress.set_postfix(means)
-            recent.clear()
+        means = {name: float(np.mean([terms[name] for terms in recent])) for name in recent[0]}
+        row = {"step": done, "seconds": time.monotonic() - start, "learning_rate": float(trainer.optimizer.learning_rate)}
+        log.write(row | means | {"psnr": validate(average, validation) if checkpoint and validation else ""})
+        progress.set_postfix(means)
+        recent.clear()
+
+
+def streamed_steps(method, trainer, patches):
+    """A generator function of a count: that many steps on batches from a thread, of each the terms of the loss."""
+    stream = patches.stream(int(trainer.optimizer.iterations))
+
+    def steps(count):
+        for batch in itertools.islice(stream, count):
+            yield trainer.train_on_batch(*training_pair(method, batch), return_dict=True)
+
+    return steps
 
 
 def training_pair(method, batch):
     """A batch of patches as ``train_on_batch`` takes it: inputs and originals."""
     if method == "srcnn":
         return upscale_inputs(*batch)
-    if method == "srresnet":
-        return batch[:2]
     lr, hr, clean, target = batch if len(batch) == 4 else (*batch, *batch)
     return (lr, clean), (hr, target)
 
@@ -166,13 +196,14 @@ class Log:
 
     def __init__(self, path, step):
         rows = list(csv.DictReader(path.open(newline=""))) if path.exists() else []
-        self.path = path
+        self.path, self.seconds = path, 0.0
         path.unlink(missing_ok=True)
         for row in rows:
             if int(row["step"]) <= step:
                 self.write(row)
 
     def write(self, row):
+        self.seconds = float(row["seconds"])
         new = not self.path.exists()
         with self.path.open("a", newline="") as file:
             writer = csv.DictWriter(file, row)
@@ -205,7 +236,7 @@ def write_atomically(path, write):
 
 def sample_sheet(network, lr, hr):
     """A Pillow image with a row per patch: low resolution in large pixels, the network's result, the original."""
-    lr, hr = (side[0] if isinstance(side, tuple) else side for side in (lr, hr))
+    lr, hr = (np.asarray(side[0] if isinstance(side, tuple) else side) for side in (lr, hr))
     scale = hr.shape[1] // lr.shape[1]
     # Not `predict`: in JAX it would take the arrays for its own that the network shares with the optimizer's average.
     columns = lr.repeat(scale, axis=1).repeat(scale, axis=2), ops.convert_to_numpy(network(lr)), hr
@@ -250,6 +281,9 @@ def main(arguments=None):
     add("--teacher", metavar="FILE", help="the targets' teacher, for the hint loss")
     add("--weights", nargs="+", type=loss_weight, default=[], metavar="TERM=WEIGHT",
         help=f"of the SRGAN's loss (default: {weights})")  # fmt: skip
+    add("--crop", type=int, metavar="PIXELS",
+        help="side of the window that the content and adversarial terms see (default: half of the patch's)")  # fmt: skip
+    add("--resident", action="store_true", help="keep all photographs in the memory of a GPU (JAX)")
     add("--dtype", choices=["float32", "mixed_bfloat16"],
         default="mixed_bfloat16" if has_native_bfloat16() else "float32",
         help="default: mixed_bfloat16 where the CPU computes it, as here: %(default)s")  # fmt: skip

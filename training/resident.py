@@ -1,0 +1,169 @@
+"""Training on a GPU: the photographs stay in its memory, and one compiled function cuts a batch and takes a step (JAX).
+
+The data reaches the GPU once, so that no step waits for the CPU to read and degrade photographs.
+"""
+
+import functools
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+from superres.degrade import degrade
+from superres.network import SCALE
+from training.adversarial import SRGAN
+from training.data import DEGRADATIONS, Patches, read_hr
+
+COPIES = 12  # degraded copies of a photograph
+
+
+class Photographs(NamedTuple):
+    """Photographs, ``COPIES`` degraded copies of each, and which of them are in one folder, as arrays."""
+
+    hr: jax.Array  # (n, 3), the pixels of all photographs, row by row
+    lr: jax.Array  # those of all copies
+    height: jax.Array  # of each photograph's copies, in pixels
+    width: jax.Array
+    start: jax.Array  # the number of LR pixels, of one copy each, before a photograph's
+    folder_start: jax.Array  # each folder's first photograph
+    folder_size: jax.Array  # photographs in each folder
+
+
+class ResidentPatches(Patches):
+    """The patches of ``Patches``, all photographs and ``COPIES`` degraded copies of each in the accelerator's memory.
+
+    Batch ``n`` depends on the arguments and on ``n`` alone. Targets are not supported.
+    """
+
+    def __init__(self, folders, batch=16, patch=24, seed=0, degradations=tuple(DEGRADATIONS)):
+        """The arguments and errors of ``Patches``."""
+        super().__init__(folders, batch, patch, seed, degradations)
+        paths = [path for paths in self.folders for path in paths]
+        with ThreadPoolExecutor() as pool:
+            originals, copies = zip(*pool.map(self.load, range(len(paths)), paths), strict=True)
+        sizes = np.array([image.shape[:2] for image in originals]) // SCALE
+        pixels = sizes.prod(axis=1)
+        counts = np.array([len(paths) for paths in self.folders])
+        arrays = (
+            np.concatenate([image.reshape(-1, 3) for image in originals]),
+            np.concatenate([image.reshape(-1, 3) for images in copies for image in images]),
+            *sizes.T,
+            np.cumsum(pixels) - pixels,
+            np.cumsum(counts) - counts,
+            counts,
+        )
+        self.photographs = Photographs(*map(jnp.asarray, arrays))
+
+    def load(self, index, path):
+        rng = np.random.default_rng((self.seed, index))
+        hr = read_hr(path)
+        return hr, [degrade(hr, rng.choice(self.degradations, p=self.shares), rng) for _ in range(COPIES)]
+
+    def __getitem__(self, n):
+        return self.draw(self.photographs, n)
+
+    def draw(self, photographs, n):
+        """Batch ``n``, as ``Patches`` gives it, in arrays of JAX, for compiled code.
+
+        That code takes the ``photographs`` as an argument; as an attribute of this object they would be a constant in it.
+        """
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(self.seed), n), 6)
+        folder, image, y, x, copy, orientation = (
+            functools.partial(jax.random.randint, key, (self.batch,), 0) for key in keys
+        )
+        folder = folder(len(self.folders))
+        image = photographs.folder_start[folder] + image(photographs.folder_size[folder])
+        height, width, start = (
+            array[image] for array in (photographs.height, photographs.width, photographs.start)
+        )
+        y, x, copy, orientation = y(height - self.patch + 1), x(width - self.patch + 1), copy(COPIES), orientation(8)
+        lr_start, hr_start = COPIES * start + copy * height * width, SCALE**2 * start
+        lr = cut(photographs.lr, lr_start, width, y, x, self.patch, orientation)
+        return lr, cut(photographs.hr, hr_start, SCALE * width, SCALE * y, SCALE * x, SCALE * self.patch, orientation)
+
+
+def cut(pixels, start, width, y, x, side, orientation):
+    """Square patches (b, side, side, 3) of images that lie one after the other in ``pixels`` (n, 3), row by row.
+
+    For each patch: where its image starts, the image's width, the patch's place, one of eight orientations.
+    """
+    start, width, y, x, orientation = (each[:, None, None] for each in (start, width, y, x, orientation))
+    rows, columns = jnp.mgrid[:side, :side]
+    rows, columns = jnp.where(orientation & 1, columns, rows), jnp.where(orientation & 1, rows, columns)
+    rows = jnp.where(orientation & 2, side - 1 - rows, rows)
+    columns = jnp.where(orientation & 4, side - 1 - columns, columns)
+    return pixels[start + (y + rows) * width + x + columns].astype(jnp.float32)
+
+
+def resident_steps(trainer: SRGAN, patches: ResidentPatches):
+    """A generator function of a count: that many steps of training, of each the terms of the loss.
+
+    ``trainer``'s variables have their new values only when it is exhausted.
+    """
+    step = jax.jit(training_step(trainer, patches), donate_argnums=0)
+
+    def steps(count):
+        first = int(trainer.optimizer.iterations)
+        groups = variables(trainer)
+        state = [[variable.value for variable in group] for group in groups]
+        for n in range(first, first + count):
+            state, terms = step(state, patches.photographs, n)
+            yield terms
+        for group, values in zip(groups, state, strict=True):
+            for variable, value in zip(group, values, strict=True):
+                variable.assign(value)
+
+    return steps
+
+
+def variables(trainer):
+    """All that a step changes: weights, the variables of both optimizers, and what else changes in a forward pass."""
+    discriminator = trainer.discriminator.non_trainable_variables if trainer.discriminator else []
+    return [
+        trainer.network.trainable_variables,
+        trainer.auxiliary_variables,
+        trainer.optimizer.variables,
+        trainer.auxiliary_optimizer.variables,
+        [*discriminator, trainer.crop_seed.state],
+    ]
+
+
+def training_step(trainer, patches):
+    """``SRGAN.train_step`` on batch ``n`` as a function without side effects, to the new state and the terms."""
+    network, auxiliary, *_, others = variables(trainer)
+
+    def step(state, photographs, n):
+        weights, auxiliary_weights, optimizer, auxiliary_optimizer, other_values = state
+        lr, hr = patches.draw(photographs, n)
+
+        def losses(weights, auxiliary_weights, change):
+            values = [*weights, *auxiliary_weights, *other_values]
+            with keras.StatelessScope(zip([*network, *auxiliary, *others], values, strict=True)) as scope:
+                _, loss, terms = trainer.losses(lr, lr, hr, hr, change)
+            # Spectral normalisation assigns its kernels in the forward pass.
+            assigned = [[scope.get_current_value(variable) for variable in group] for group in (auxiliary, others)]
+            differentiable = loss, terms.get("adversarial", 0.0), terms.get("discriminator", 0.0)
+            return differentiable, (assigned, terms | {"loss": loss})
+
+        _, gradient, (assigned, terms) = jax.vjp(
+            losses, weights, auxiliary_weights, jnp.zeros_like(hr), has_aux=True
+        )
+        auxiliary_weights, other_values = assigned
+        adversarial_weight = 0.0
+        if trainer.discriminator:
+            *_, loss_gradient = gradient((1.0, 0.0, 0.0))
+            *_, adversarial_gradient = gradient((0.0, 1.0, 0.0))
+            adversarial_weight = trainer.adversarial_weight(loss_gradient, adversarial_gradient)
+        network_gradients, _, _ = gradient((1.0, adversarial_weight, 0.0))
+        weights, optimizer = trainer.optimizer.stateless_apply(optimizer, network_gradients, weights)
+        if auxiliary:
+            _, auxiliary_gradients, _ = gradient((1.0, 0.0, 1.0))
+            auxiliary_weights, auxiliary_optimizer = trainer.auxiliary_optimizer.stateless_apply(
+                auxiliary_optimizer, auxiliary_gradients, auxiliary_weights
+            )
+        return [weights, auxiliary_weights, optimizer, auxiliary_optimizer, other_values], terms
+
+    return step
