@@ -70,8 +70,7 @@ class SRGAN(keras.Model):
 
     Terms of the loss: content and pixel compare with the target, which is the original or what a teacher makes of it;
     adversarial and checkerboard with the original; hint compares features with the teacher's on the clean input
-    (FitNets, Romero et al. 2015). A term of weight 0 is not computed. The adversarial term's weight is relative, see
-    ``adversarial_weight``.
+    (FitNets, Romero et al. 2015). A term of weight 0 is not computed.
 
     It trains on ((lr, clean), (hr, target)), batches as ``training.data.Patches`` makes them.
 
@@ -135,14 +134,10 @@ class SRGAN(keras.Model):
             kernel = np.linalg.solve(gram + ridge * len(pairs) * np.eye(len(gram)), product)
             projection.kernel.assign(kernel[None, None])
 
-    def losses(self, lr, clean, hr, target, change=0.0):
-        """A forward pass: the generator's result plus ``change``, the weighted terms' sum, and all terms by name.
-
-        The sum is without the adversarial term. ``change`` is there to differentiate by.
-        """
+    def losses(self, lr, clean, hr, target):
+        """The terms of the loss, their weighted sum ("loss") and the discriminator's, by name."""
         weights, terms = self.loss_weights, {}
         sr, *hints = self.student(lr, training=True) if self.teacher else [self.student(lr, training=True)]
-        sr = sr + change
         hr_crop, target_crop, sr_crop = ops.split(
             random_crop(ops.concatenate([hr, target, sr]), self.crop_size, self.crop_seed), 3
         )
@@ -152,59 +147,46 @@ class SRGAN(keras.Model):
             terms["pixel"] = l1_loss(target, sr)
         if weights["checkerboard"]:
             terms["checkerboard"] = checkerboard_loss(hr, sr)
-        if self.teacher:
-            taught = list(map(standardised, self.teacher(clean, training=False)))
-            pairs = zip(self.projections, map(standardised, hints), strict=True)
-            terms["hint"] = hint_loss(taught, [projection(hint) for projection, hint in pairs])
-        loss = sum(weights[name] * term for name, term in terms.items())
         if self.discriminator:
             real, fake = ops.split(self.discriminator(ops.concatenate([hr_crop, sr_crop]), training=True), 2)
             terms["adversarial"] = adversarial_loss(real, fake)
             terms["discriminator"] = discriminator_loss(real, fake)
-        return sr, loss, terms
-
-    def adversarial_weight(self, loss_gradient, adversarial_gradient):
-        """What the adversarial term is multiplied by: its gradient at the result gets ``weights["adversarial"]`` of
-        the others' norm (VQGAN, Esser et al. 2021, eq. 7, there at the last layer).
-        """
-        norms = [ops.norm(ops.reshape(gradient, (-1,))) for gradient in (loss_gradient, adversarial_gradient)]
-        return self.loss_weights["adversarial"] * norms[0] / (norms[1] + keras.config.epsilon())
+        if self.teacher:
+            taught = list(map(standardised, self.teacher(clean, training=False)))
+            pairs = zip(self.projections, map(standardised, hints), strict=True)
+            terms["hint"] = hint_loss(taught, [projection(hint) for projection, hint in pairs])
+        terms["loss"] = sum(weights[name] * term for name, term in terms.items() if name in weights)
+        return terms
 
     def train_step(self, data):
         (lr, clean), (hr, target) = keras.tree.map_structure(ops.convert_to_tensor, data[:2])  # torch: NumPy
         with gradient_tape() as tape:
-            sr, loss, terms = self.losses(lr, clean, hr, target)
-        generator_losses, loss_weights = [loss], [ops.ones_like(loss)]
-        if self.discriminator:
-            at_result = [tape.gradient(each, [sr])[0] for each in (loss, terms["adversarial"])]
-            generator_losses.append(terms["adversarial"])
-            loss_weights.append(self.adversarial_weight(*at_result))
+            terms = self.losses(lr, clean, hr, target)
         network = self.network.trainable_variables
-        gradients = tape.gradient(generator_losses, network, loss_weights)
-        auxiliary = tape.gradient([loss], self.projection_variables) if self.teacher else []
+        gradients = tape.gradient(terms["loss"], [*network, *self.projection_variables])
+        auxiliary = gradients[len(network) :]
         if self.discriminator:
-            auxiliary = tape.gradient([terms["discriminator"]], self.discriminator.trainable_variables) + auxiliary
-        self.optimizer.apply(gradients, network)
+            auxiliary = [*tape.gradient(terms["discriminator"], self.discriminator.trainable_variables), *auxiliary]
+        self.optimizer.apply(gradients[: len(network)], network)
         if auxiliary:
             self.auxiliary_optimizer.apply(auxiliary, self.auxiliary_variables)
-        return terms | {"loss": loss}
+        return terms
 
 
 def gradient_tape():
-    """A context whose ``gradient(losses, sources, loss_weights)`` differentiates the losses' weighted sum, repeatedly."""
+    """A context whose ``gradient(loss, variables)`` differentiates what was computed in it, more than once."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         return tf.GradientTape(persistent=True)
     if keras.backend.backend() == "torch":
         return contextlib.nullcontext(TorchTape)
-    raise NotImplementedError("this step is for tensorflow and torch; on jax, --resident has its own")
+    raise NotImplementedError("on JAX, the SRGAN trains with --resident")
 
 
 class TorchTape:
     @staticmethod
-    def gradient(losses, sources, loss_weights=None):
+    def gradient(loss, variables):
         import torch
 
-        sources = [getattr(source, "value", source) for source in sources]
-        return list(torch.autograd.grad(losses, sources, loss_weights, retain_graph=True))
+        return torch.autograd.grad(loss, [variable.value for variable in variables], retain_graph=True)

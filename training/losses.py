@@ -10,9 +10,8 @@ from keras import layers, ops
 
 from superres.network import SCALE
 
-# The perceptual loss is the sum of its terms, weighted so; the adversarial term's weight is relative to the others. See
-# ``training.adversarial.SRGAN``.
-WEIGHTS = {"content": 1.0, "adversarial": 0.3, "pixel": 10.0, "checkerboard": 5.0, "hint": 0.0}
+# The perceptual loss is the sum of its terms, weighted so. See ``training.adversarial.SRGAN``.
+WEIGHTS = {"content": 1.0, "adversarial": 0.1, "pixel": 10.0, "checkerboard": 5.0, "hint": 0.0}
 
 HINT_BORDER = 8  # low-resolution pixels at each side that the hint term leaves out
 

@@ -139,28 +139,21 @@ def training_step(trainer, patches):
         weights, auxiliary_weights, optimizer, auxiliary_optimizer, other_values = state
         lr, hr = patches.draw(photographs, n)
 
-        def losses(weights, auxiliary_weights, change):
+        def losses(weights, auxiliary_weights):
             values = [*weights, *auxiliary_weights, *other_values]
             with keras.StatelessScope(zip([*network, *auxiliary, *others], values, strict=True)) as scope:
-                _, loss, terms = trainer.losses(lr, lr, hr, hr, change)
+                terms = trainer.losses(lr, lr, hr, hr)
             # Spectral normalisation assigns its kernels in the forward pass.
             assigned = [[scope.get_current_value(variable) for variable in group] for group in (auxiliary, others)]
-            differentiable = loss, terms.get("adversarial", 0.0), terms.get("discriminator", 0.0)
-            return differentiable, (assigned, terms | {"loss": loss})
+            return (terms["loss"], terms.get("discriminator", 0.0)), (assigned, terms)
 
-        _, gradient, (assigned, terms) = jax.vjp(
-            losses, weights, auxiliary_weights, jnp.zeros_like(hr), has_aux=True
+        _, gradient, ((auxiliary_weights, other_values), terms) = jax.vjp(
+            losses, weights, auxiliary_weights, has_aux=True
         )
-        auxiliary_weights, other_values = assigned
-        adversarial_weight = 0.0
-        if trainer.discriminator:
-            *_, loss_gradient = gradient((1.0, 0.0, 0.0))
-            *_, adversarial_gradient = gradient((0.0, 1.0, 0.0))
-            adversarial_weight = trainer.adversarial_weight(loss_gradient, adversarial_gradient)
-        network_gradients, _, _ = gradient((1.0, adversarial_weight, 0.0))
+        network_gradients, _ = gradient((1.0, 0.0))
         weights, optimizer = trainer.optimizer.stateless_apply(optimizer, network_gradients, weights)
         if auxiliary:
-            _, auxiliary_gradients, _ = gradient((1.0, 0.0, 1.0))
+            _, auxiliary_gradients = gradient((0.0, 1.0))
             auxiliary_weights, auxiliary_optimizer = trainer.auxiliary_optimizer.stateless_apply(
                 auxiliary_optimizer, auxiliary_gradients, auxiliary_weights
             )

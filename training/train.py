@@ -121,8 +121,6 @@ def prepare_trainer(args, network):
         raise ValueError("a hint loss needs --teacher and --targets")
     if weights["hint"] and args.patch <= 2 * HINT_BORDER:
         raise ValueError(f"a hint loss needs a --patch of more than {2 * HINT_BORDER}, got {args.patch}")
-    if not any(weights[term] for term in ("content", "pixel", "checkerboard")):
-        raise ValueError("one of --weights content, pixel and checkerboard must be above 0")
     if args.crop is not None and not (16 <= args.crop <= SCALE * args.patch and args.crop % 8 == 0):
         raise ValueError(f"--crop must be a multiple of 8 from 16 to {SCALE * args.patch}, got {args.crop}")
     teacher = load_teacher(args.teacher) if weights["hint"] else None
