@@ -106,7 +106,9 @@ def test_options_of_the_srgan(prepared, vgg, tmp_path):
     (tmp_path / "recipe.txt").write_text(
         f"--vgg '{vgg}'  # a comment\n\n# --steps 9\n--steps 7 --ema 0.5\n--learning-rate 1e-2 --auxiliary-rate 2e-3\n"
     )
-    args, patches, trainer, *_ = prepared("srgan", f"@{tmp_path / 'recipe.txt'}", "--weights", "pixel=3", "hint=0")
+    options = f"@{tmp_path / 'recipe.txt'}", "--weights", "pixel=3", "hint=0", "--crop", 40
+    args, patches, trainer, *_ = prepared("srgan", *options)
+    assert trainer.crop_size == 40
     assert (args.steps, args.ema, args.vgg) == (7, 0.5, [str(vgg)])
     assert trainer.loss_weights == losses.WEIGHTS | {"pixel": 3}
     for optimizer, peak in ((trainer.optimizer, 1e-2), (trainer.auxiliary_optimizer, 2e-3)):
@@ -138,6 +140,8 @@ def test_a_term_of_weight_0_loads_nothing(prepared, monkeypatch):
         ("srgan", ["--vgg", "{tmp}/photos/0.png"], "0.png is no .npz file"),
         ("srgan", ["--vgg", "{tmp}/cut.npz"], "cut.npz is no .npz file"),
         ("srgan", ["--weights", "hint=1"], "a hint loss needs --teacher and --targets"),
+        *(("srgan", ["--crop", side], "--crop must be a multiple of 8 from 16 to 64") for side in (8, 36, 72)),
+        ("srgan", ["--resident"], "--resident is for the srresnet and the srgan on KERAS_BACKEND=jax"),
     ],
 )
 def test_bad_input_is_one_sentence(method, options, message, photos, tmp_path, tiny, capsys):
@@ -233,6 +237,7 @@ def test_a_killed_run_is_taken_up_where_it_was(photos, tmp_path, tiny, vgg, eage
     assert not [name for name in same if before[name].any()]
     assert len(same) < 20
     for one, other in zip(*(rows(tmp_path / name) for name in ("whole", "killed")), strict=True):
+        del one["seconds"], other["seconds"]
         assert {name: float(value or 0) for name, value in one.items()} == pytest.approx(
             {name: float(value or 0) for name, value in other.items()}, rel=1e-3
         )
@@ -241,8 +246,10 @@ def test_a_killed_run_is_taken_up_where_it_was(photos, tmp_path, tiny, vgg, eage
 def test_a_resumed_log_ends_at_the_step_that_is_resumed(tmp_path):
     log = train.Log(tmp_path / "log.csv", 0)
     for step in (1, 2, 3):
-        log.write({"step": step, "loss": 0.5})
-    train.Log(tmp_path / "log.csv", 2).write({"step": 3, "loss": 0.25})
+        log.write({"step": step, "seconds": 10.0 * step, "loss": 0.5})
+    resumed = train.Log(tmp_path / "log.csv", 2)
+    assert resumed.seconds == 20
+    resumed.write({"step": 3, "seconds": 40.0, "loss": 0.25})
     assert [(row["step"], row["loss"]) for row in rows(tmp_path)] == [("1", "0.5"), ("2", "0.5"), ("3", "0.25")]
 
 
@@ -331,4 +338,5 @@ def test_recipes_are_options_that_exist(recipe, tmp_path, tiny, capsys):
     (tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit):
         train.main([f"@{recipe}", "--data", str(tmp_path / "empty"), "--out", str(tmp_path / "run")])
-    assert "no images" in capsys.readouterr().err
+    said = "KERAS_BACKEND=jax" if "--resident" in recipe.read_text() else "no images"
+    assert said in capsys.readouterr().err

@@ -66,9 +66,9 @@ class ResidentPatches(Patches):
         return self.draw(self.photographs, n)
 
     def draw(self, photographs, n):
-        """Batch ``n``, as ``Patches`` gives it, in arrays of JAX, for compiled code.
+        """Batch ``n`` as ``Patches`` gives it, for compiled code.
 
-        That code takes the ``photographs`` as an argument; as an attribute of this object they would be a constant in it.
+        The ``photographs`` are an argument of that code: read from this object, they would be a constant in it.
         """
         keys = jax.random.split(jax.random.fold_in(jax.random.key(self.seed), n), 6)
         folder, image, y, x, copy, orientation = (
@@ -76,9 +76,7 @@ class ResidentPatches(Patches):
         )
         folder = folder(len(self.folders))
         image = photographs.folder_start[folder] + image(photographs.folder_size[folder])
-        height, width, start = (
-            array[image] for array in (photographs.height, photographs.width, photographs.start)
-        )
+        height, width, start = (array[image] for array in (photographs.height, photographs.width, photographs.start))
         y, x, copy, orientation = y(height - self.patch + 1), x(width - self.patch + 1), copy(COPIES), orientation(8)
         lr_start, hr_start = COPIES * start + copy * height * width, SCALE**2 * start
         lr = cut(photographs.lr, lr_start, width, y, x, self.patch, orientation)
@@ -143,7 +141,8 @@ def training_step(trainer, patches):
             values = [*weights, *auxiliary_weights, *other_values]
             with keras.StatelessScope(zip([*network, *auxiliary, *others], values, strict=True)) as scope:
                 terms = trainer.losses(lr, lr, hr, hr)
-            # Spectral normalisation assigns its kernels in the forward pass.
+            # Spectral normalisation assigns its kernels in the forward pass. Unlike a tape's, the gradient passes
+            # through it.
             assigned = [[scope.get_current_value(variable) for variable in group] for group in (auxiliary, others)]
             return (terms["loss"], terms.get("discriminator", 0.0)), (assigned, terms)
 

@@ -62,8 +62,11 @@ def prepare(args: argparse.Namespace) -> tuple:
     for option in ("learning_rate", "auxiliary_rate"):
         if (rate := getattr(args, option)) is not None and rate <= 0:
             raise ValueError(f"--{option.replace('_', '-')} must be above 0, got {rate:g}")
-    if args.resident and (keras.backend.backend() != "jax" or args.targets or args.method == "srcnn"):
+    on_jax = keras.backend.backend() == "jax"
+    if args.resident and (not on_jax or args.targets or args.method == "srcnn"):
         raise ValueError("--resident is for the srresnet and the srgan on KERAS_BACKEND=jax, without --targets")
+    if on_jax and args.method != "srcnn" and not args.resident:
+        raise ValueError(f"on KERAS_BACKEND=jax the {args.method} trains with --resident")
     if args.targets and args.method != "srgan":
         raise ValueError(f"--targets are for the srgan, the {args.method} learns from the originals")
     keras.utils.set_random_seed(args.seed)
@@ -158,8 +161,9 @@ def train(args, patches, trainer, average, validation):
             write_atomically(args.out / f"sample_{done:06d}.png", sample_sheet(average, *sample).save)
             write_atomically(args.out / STATE, lambda path: np.savez(path, *map(ops.convert_to_numpy, state(trainer))))
         means = {name: float(np.mean([terms[name] for terms in recent])) for name in recent[0]}
-        row = {"step": done, "seconds": time.monotonic() - start, "learning_rate": float(trainer.optimizer.learning_rate)}
-        log.write(row | means | {"psnr": validate(average, validation) if checkpoint and validation else ""})
+        row = {"step": done, "seconds": time.monotonic() - start}
+        row |= {"learning_rate": float(trainer.optimizer.learning_rate)} | means
+        log.write(row | {"psnr": validate(average, validation) if checkpoint and validation else ""})
         progress.set_postfix(means)
         recent.clear()
 
@@ -280,7 +284,7 @@ def main(arguments=None):
     add("--weights", nargs="+", type=loss_weight, default=[], metavar="TERM=WEIGHT",
         help=f"of the SRGAN's loss (default: {weights})")  # fmt: skip
     add("--crop", type=int, metavar="PIXELS",
-        help="side of the window that the content and adversarial terms see (default: half of the patch's)")  # fmt: skip
+        help="side of what the content and adversarial terms see of a patch (default: half of it)")  # fmt: skip
     add("--resident", action="store_true", help="keep all photographs in the memory of a GPU (JAX)")
     add("--dtype", choices=["float32", "mixed_bfloat16"],
         default="mixed_bfloat16" if has_native_bfloat16() else "float32",

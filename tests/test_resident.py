@@ -1,0 +1,168 @@
+"""Training on a GPU with JAX, here on a CPU."""
+
+import csv
+import functools
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+from superres.network import generator
+from training import adversarial, losses, resident, train
+
+
+def test_batches_depend_on_seed_and_number_alone(photos):
+    one, again, other = (resident.ResidentPatches([photos], batch=4, patch=16, seed=seed) for seed in (5, 5, 6))
+    np.testing.assert_array_equal(one[7][0], again[7][0])
+    assert not np.array_equal(one[7][0], one[8][0])
+    assert not np.array_equal(one[7][0], other[7][0])
+
+
+def test_patches_are_aligned_in_every_orientation(photos):
+    patches = resident.ResidentPatches([photos], batch=64, patch=16, degradations=["clean"])
+    lr, hr = map(np.asarray, patches[0])
+    assert lr.shape == (64, 16, 16, 3) and hr.shape == (64, 64, 64, 3) and lr.dtype == hr.dtype == np.float32
+    means = hr.reshape(64, 16, 4, 16, 4, 3).mean((2, 4))
+    inner = slice(2, -2)
+    assert np.abs(lr - means)[:, inner, inner].mean((1, 2, 3)).max() < 3
+    assert np.abs(lr[:, 1:] - means[:, :-1])[:, inner, inner].mean() > 5
+
+
+def test_a_patch_is_any_window_in_any_orientation():
+    """Two images whose pixels know their place."""
+    sizes = np.array([(18, 20), (17, 30)])
+    start = np.array([0, 18 * 20])
+    pixels = np.arange((sizes[:, 0] * sizes[:, 1]).sum())[:, None].repeat(3, axis=1)
+    rng, seen = np.random.default_rng(0), set()
+    for _ in range(20):
+        image, y, x, orientation = (rng.integers(limit, size=64) for limit in (2, 2, 3, 8))
+        width = sizes[image, 1]
+        patches = np.asarray(resident.cut(pixels, start[image], width, y, x, 16, orientation))[..., 0]
+        seen |= set(zip(image, y, x, orientation, strict=True))
+        for i, patch in enumerate(patches):
+            whole = np.arange(np.prod(sizes[image[i]])).reshape(sizes[image[i]]) + start[image[i]]
+            window = whole[y[i] : y[i] + 16, x[i] : x[i] + 16]
+            orientations = [np.rot90(side, turns) for side in (window, window[:, ::-1]) for turns in range(4)]
+            assert sum(np.array_equal(patch, each) for each in orientations) == 1
+    firsts = {(y, x, o): np.asarray(resident.cut(pixels, *(np.array([v]) for v in (0, 20, y, x)), 16, np.array([o])))
+              for y, x, o in [(0, 0, o) for o in range(8)]}  # fmt: skip
+    assert len({patch.tobytes() for patch in firsts.values()}) == 8
+    assert len(seen) == 2 * 2 * 3 * 8
+
+
+def test_folders_have_equal_shares_and_degradations_theirs(photos, tmp_path, monkeypatch):
+    (tmp_path / "black").mkdir()
+    Image.new("RGB", (130, 170)).save(tmp_path / "black" / "0.png")
+    names = []
+
+    def degrade(hr, degradation, rng):
+        names.append(degradation)
+        return hr[::4, ::4]
+
+    monkeypatch.setattr(resident, "degrade", degrade)
+    monkeypatch.setattr(resident, "COPIES", 500)
+    patches = resident.ResidentPatches([photos, tmp_path / "black"], batch=1000, patch=8)
+    assert {name: names.count(name) / len(names) for name in resident.DEGRADATIONS} == pytest.approx(
+        resident.DEGRADATIONS, abs=0.05
+    )
+    lr, hr = map(np.asarray, patches[0])
+    black = lr.max((1, 2, 3)) == 0
+    assert black.mean() == pytest.approx(0.5, abs=0.05)
+    np.testing.assert_array_equal(hr.max((1, 2, 3)) == 0, black)
+
+
+def test_a_copy_is_of_its_own_photograph(tmp_path):
+    """Photographs of one grey each, of different sizes, and copies that know their number."""
+    for i, size in enumerate([(64, 80), (100, 72), (72, 72)]):
+        Image.new("RGB", size, (40 * i,) * 3).save(tmp_path / f"{i}.png")
+    with pytest.MonkeyPatch.context() as patch:
+        numbers = iter(range(10_000))
+        patch.setattr(resident, "degrade", lambda hr, *_: hr[::4, ::4] + np.uint8(next(numbers) % resident.COPIES))
+        patch.setattr(resident.ThreadPoolExecutor, "map", lambda pool, *arguments: map(*arguments))
+        patches = resident.ResidentPatches([tmp_path], batch=500, patch=16)
+    lr, hr = map(np.asarray, patches[0])
+    assert (np.ptp(hr, axis=(1, 2, 3)) == 0).all() and (np.ptp(lr, axis=(1, 2, 3)) == 0).all()
+    assert set(np.unique(hr)) == {0, 40, 80}
+    assert set(np.unique(lr - hr[:, :16, :16])) == set(range(resident.COPIES))
+
+
+def networks(features):
+    """An SRGAN of small networks with the same weights in every process, and a batch."""
+    rng = np.random.default_rng(0)
+    network = generator(blocks=1, channels=8)
+    # Not ours: through its spectral normalisation the gradient passes on JAX alone.
+    discriminator = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(1, 3, padding="same")])
+    for model in (network, discriminator):
+        model.set_weights([rng.normal(0, 0.1, array.shape) for array in model.get_weights()])
+    weights = {"content": 1.0, "adversarial": 0.5, "pixel": 10.0, "checkerboard": 2.0, "hint": 0.0}
+    srgan = adversarial.SRGAN(network, weights, 16, losses.feature_network([features]), discriminator, crop=64)
+    srgan.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+    lr, hr = (rng.uniform(0, 255, (2, side, side, 3)).astype("float32") for side in (16, 64))
+    return srgan, lr, hr
+
+
+def in_another_process(features, photos, folder):
+    """Run with JAX as backend: a step of ``networks``, saved as step.npz, and a run of the command line."""
+    srgan, lr, hr = networks(features)
+
+    class Batch:
+        photographs = None
+
+        def draw(self, photographs, n):
+            return lr, hr
+
+    (terms,) = resident.resident_steps(srgan, Batch())(1)
+    arrays = {name: np.asarray(term) for name, term in terms.items()}
+    np.savez(f"{folder}/step.npz", *srgan.network.get_weights(), *srgan.discriminator.get_weights(), **arrays)
+
+    train.NETWORKS["srgan"] = functools.partial(generator, blocks=1, channels=8)
+    train.discriminator = functools.partial(adversarial.discriminator, channels=2)
+    options = ["--steps", "3", "--batch", "2", "--patch", "8", "--checkpoint", "2", "--dtype", "float32", "--resident"]
+    train.main(["srgan", "--data", photos, "--out", f"{folder}/run", "--vgg", features, *options])
+
+
+def test_jax(photos, tmp_path, vgg):
+    arguments = ", ".join(repr(str(path)) for path in (vgg, photos, tmp_path))
+    paths = [str(ROOT), str(ROOT / "tests")]
+    code = f"import sys; sys.path[:0] = {paths}; import test_resident; test_resident.in_another_process({arguments})"
+    environment = os.environ | {"KERAS_BACKEND": "jax"}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+    # The step is that of the other backends.
+    srgan, lr, hr = networks(vgg)
+    terms = srgan.train_step(((lr, lr), (hr, hr)))
+    with np.load(tmp_path / "step.npz") as arrays:
+        saved = dict(arrays)
+    for name, term in terms.items():
+        assert float(saved.pop(name)) == pytest.approx(float(term), rel=1e-4), name
+    before = networks(vgg)[0]
+    expected, start = ([*each.network.get_weights(), *each.discriminator.get_weights()] for each in (srgan, before))
+    for array, other, first in zip(saved.values(), expected, start, strict=True):
+        assert np.abs(array - other).max() <= 0.02 * np.abs(other - first).max() + 1e-5
+
+    # The run leaves its files.
+    rows = list(csv.DictReader((tmp_path / "run" / "log.csv").open()))
+    assert [row["step"] for row in rows] == ["2", "3"]
+    assert all(np.isfinite(float(row["loss"])) for row in rows)
+    assert Image.open(tmp_path / "run" / "sample_000003.png").size == (3 * 32, 2 * 32)
+    with np.load(tmp_path / "run" / "state.npz") as state:
+        counts = [int(state[name]) for name in state.files if state[name].ndim == 0 and state[name].dtype.kind == "i"]
+    assert counts == [3, 3]  # both optimizers' steps
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [("srgan", [], "trains with --resident"), ("srcnn", ["--resident"], "--resident is for")],
+)
+def test_what_jax_cannot_do_is_one_sentence(method, options, message, photos, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(SystemExit):
+        train.main([method, "--data", str(photos), "--out", str(tmp_path / "run"), *options])
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
