@@ -39,7 +39,7 @@ def curves(folder: Path) -> plt.Figure:
         draw_losses(row[0], minutes, log)
         at = checkpoints["method"] == method
         time = np.interp(checkpoints["step"][at].astype(float), np.r_[0, log["step"]], np.r_[0, minutes])
-        for axis, measure, label in zip(row[1:], ("psnr", "distance"), ("PSNR, dB", "Perceptual distance"), strict=True):
+        for axis, measure, label in zip(row[1:], ("psnr", "distance"), ("PSNR, dB", "Distance"), strict=True):
             for prefix, data in (("set5", "Set5"), ("crops", "DIV2K crops")):
                 axis.plot(time, checkpoints[f"{prefix}_{measure}"][at].astype(float), "o-", label=data)
             axis.set_ylabel(label)
