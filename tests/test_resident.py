@@ -13,7 +13,7 @@ from conftest import ROOT
 from PIL import Image
 
 from superres.network import generator
-from training import adversarial, losses, resident, train
+from training import adversarial, data, losses, resident, train
 
 
 def test_batches_depend_on_seed_and_number_alone(photos):
@@ -49,9 +49,9 @@ def test_a_patch_is_any_window_in_any_orientation():
             window = whole[y[i] : y[i] + 16, x[i] : x[i] + 16]
             orientations = [np.rot90(side, turns) for side in (window, window[:, ::-1]) for turns in range(4)]
             assert sum(np.array_equal(patch, each) for each in orientations) == 1
-    firsts = {(y, x, o): np.asarray(resident.cut(pixels, *(np.array([v]) for v in (0, 20, y, x)), 16, np.array([o])))
-              for y, x, o in [(0, 0, o) for o in range(8)]}  # fmt: skip
-    assert len({patch.tobytes() for patch in firsts.values()}) == 8
+    one = [np.array([value]) for value in (0, 20, 0, 0)]
+    corners = [np.asarray(resident.cut(pixels, *one, 16, np.array([orientation]))) for orientation in range(8)]
+    assert len({patch.tobytes() for patch in corners}) == 8
     assert len(seen) == 2 * 2 * 3 * 8
 
 
@@ -64,7 +64,7 @@ def test_folders_have_equal_shares_and_degradations_theirs(photos, tmp_path, mon
         names.append(degradation)
         return hr[::4, ::4]
 
-    monkeypatch.setattr(resident, "degrade", degrade)
+    monkeypatch.setattr(data, "degrade", degrade)
     monkeypatch.setattr(resident, "COPIES", 500)
     patches = resident.ResidentPatches([photos, tmp_path / "black"], batch=1000, patch=8)
     assert {name: names.count(name) / len(names) for name in resident.DEGRADATIONS} == pytest.approx(
@@ -82,7 +82,7 @@ def test_a_copy_is_of_its_own_photograph(tmp_path):
         Image.new("RGB", size, (40 * i,) * 3).save(tmp_path / f"{i}.png")
     with pytest.MonkeyPatch.context() as patch:
         numbers = iter(range(10_000))
-        patch.setattr(resident, "degrade", lambda hr, *_: hr[::4, ::4] + np.uint8(next(numbers) % resident.COPIES))
+        patch.setattr(data, "degrade", lambda hr, *_: hr[::4, ::4] + np.uint8(next(numbers) % resident.COPIES))
         patch.setattr(resident.ThreadPoolExecutor, "map", lambda pool, *arguments: map(*arguments))
         patches = resident.ResidentPatches([tmp_path], batch=500, patch=16)
     lr, hr = map(np.asarray, patches[0])

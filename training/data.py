@@ -98,10 +98,14 @@ class Patches:
             paths = self.folders[rng.integers(len(self.folders))]
             path = paths[rng.integers(len(paths))]
             hr = read_hr(path)
-            degradation = rng.choice(self.degradations, p=self.shares)
+            lr = self.degraded(hr, rng)
             taught = (downscale(hr), self.targets[path]) if self.targets else ()
-            self.window[index] = degrade(hr, degradation, rng), hr, *taught
+            self.window[index] = lr, hr, *taught
         return self.window[index]
+
+    def degraded(self, hr, rng):
+        """A whole image, downscaled with a degradation drawn in its share."""
+        return degrade(hr, rng.choice(self.degradations, p=self.shares), rng)
 
     def cut(self, images, rng):
         """The same random patch of aligned images, the first of low resolution, in one of its eight orientations."""

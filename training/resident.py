@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from superres.degrade import degrade
 from superres.network import SCALE
 from training.adversarial import SRGAN
 from training.data import DEGRADATIONS, Patches, read_hr
@@ -60,7 +59,7 @@ class ResidentPatches(Patches):
     def load(self, index, path):
         rng = np.random.default_rng((self.seed, index))
         hr = read_hr(path)
-        return hr, [degrade(hr, rng.choice(self.degradations, p=self.shares), rng) for _ in range(COPIES)]
+        return hr, [self.degraded(hr, rng) for _ in range(COPIES)]
 
     def __getitem__(self, n):
         return self.draw(self.photographs, n)
