@@ -91,34 +91,53 @@ def test_a_copy_is_of_its_own_photograph(tmp_path):
     assert set(np.unique(lr - hr[:, :16, :16])) == set(range(resident.COPIES))
 
 
+def test_targets_and_clean_inputs_are_of_the_same_patch(photos, tmp_path):
+    """Targets that are the originals' negatives."""
+    negatives = {path: 255 - data.read_hr(path) for path in data.find_images(photos)}
+    patches = resident.ResidentPatches([photos], batch=64, patch=16, degradations=["gif"], targets=negatives)
+    lr, hr, clean, target = map(np.asarray, patches[0])
+    np.testing.assert_array_equal(target, 255 - hr)
+    assert clean.shape == lr.shape and 0 < np.abs(clean - lr).mean() < 20
+    means = hr.reshape(64, 16, 4, 16, 4, 3).mean((2, 4))
+    assert np.abs(clean - means)[:, 2:-2, 2:-2].mean((1, 2, 3)).max() < 3
+
+
 def networks(features):
     """An SRGAN of small networks with the same weights in every process, and a batch."""
     rng = np.random.default_rng(0)
-    network = generator(blocks=1, channels=8)
+    network, teacher = generator(blocks=1, channels=8), generator(blocks=1, channels=8)
     # Not ours: through its spectral normalisation the gradient passes on JAX alone.
     discriminator = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(1, 3, padding="same")])
-    for model in (network, discriminator):
-        model.set_weights([rng.normal(0, 0.1, array.shape) for array in model.get_weights()])
-    weights = {"content": 1.0, "adversarial": 0.5, "pixel": 10.0, "checkerboard": 2.0, "hint": 0.0}
-    srgan = adversarial.SRGAN(network, weights, 16, losses.feature_network([features]), discriminator, crop=64)
+    weights = {"content": 1.0, "adversarial": 0.5, "pixel": 10.0, "checkerboard": 2.0, "hint": 0.3}
+    srgan = adversarial.SRGAN(network, weights, 16, losses.feature_network([features]), discriminator, teacher, 64)
     srgan.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
-    lr, hr = (rng.uniform(0, 255, (2, side, side, 3)).astype("float32") for side in (16, 64))
-    return srgan, lr, hr
+    for model in (network, discriminator, teacher, *srgan.projections):
+        model.set_weights([rng.normal(0, 0.1, array.shape) for array in model.get_weights()])
+    lr, clean = rng.uniform(0, 255, (2, 2, 16, 16, 3)).astype("float32")
+    hr, target = rng.uniform(0, 255, (2, 2, 64, 64, 3)).astype("float32")
+    return srgan, (lr, hr, clean, target)
+
+
+def trained(srgan):
+    """The weights that a step changes."""
+    variables = [*srgan.network.trainable_variables, *srgan.auxiliary_variables]
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
 
 
 def in_another_process(features, photos, folder):
     """Run with JAX as backend: a step of ``networks``, saved as step.npz, and a run of the command line."""
-    srgan, lr, hr = networks(features)
+    adversarial.HINTS, losses.HINT_BORDER = ("block00", "skip"), 4
+    srgan, batch = networks(features)
 
     class Batch:
         photographs = None
 
         def draw(self, photographs, n):
-            return lr, hr
+            return batch
 
     (terms,) = resident.resident_steps(srgan, Batch())(1)
     arrays = {name: np.asarray(term) for name, term in terms.items()}
-    np.savez(f"{folder}/step.npz", *srgan.network.get_weights(), *srgan.discriminator.get_weights(), **arrays)
+    np.savez(f"{folder}/step.npz", *trained(srgan), **arrays)
 
     train.NETWORKS["srgan"] = functools.partial(generator, blocks=1, channels=8)
     train.discriminator = functools.partial(adversarial.discriminator, channels=2)
@@ -126,7 +145,7 @@ def in_another_process(features, photos, folder):
     train.main(["srgan", "--data", photos, "--out", f"{folder}/run", "--vgg", features, *options])
 
 
-def test_jax(photos, tmp_path, vgg):
+def test_jax(photos, tmp_path, vgg, tiny):
     arguments = ", ".join(repr(str(path)) for path in (vgg, photos, tmp_path))
     paths = [str(ROOT), str(ROOT / "tests")]
     code = f"import sys; sys.path[:0] = {paths}; import test_resident; test_resident.in_another_process({arguments})"
@@ -135,15 +154,14 @@ def test_jax(photos, tmp_path, vgg):
     assert result.returncode == 0, result.stderr
 
     # The step is that of the other backends.
-    srgan, lr, hr = networks(vgg)
-    terms = srgan.train_step(((lr, lr), (hr, hr)))
+    srgan, (lr, hr, clean, target) = networks(vgg)
+    start = trained(srgan)
+    terms = srgan.train_step(((lr, clean), (hr, target)))
     with np.load(tmp_path / "step.npz") as arrays:
         saved = dict(arrays)
     for name, term in terms.items():
         assert float(saved.pop(name)) == pytest.approx(float(term), rel=1e-4), name
-    before = networks(vgg)[0]
-    expected, start = ([*each.network.get_weights(), *each.discriminator.get_weights()] for each in (srgan, before))
-    for array, other, first in zip(saved.values(), expected, start, strict=True):
+    for array, other, first in zip(saved.values(), trained(srgan), start, strict=True):
         assert np.abs(array - other).max() <= 0.02 * np.abs(other - first).max() + 1e-5
 
     # The run leaves its files.

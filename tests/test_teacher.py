@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import randomise, run
+from conftest import difference, randomise, run
 from PIL import Image
 
 from superres import inference
@@ -25,7 +25,7 @@ def upscaled(monkeypatch):
     """The calls of ``upscale``: enlarged by pixel repetition, the teacher's inverted."""
     calls = []
 
-    def upscale(lr, model, dtype):
+    def upscale(lr, model):
         calls.append(model.name)
         large = lr.repeat(4, axis=0).repeat(4, axis=1)
         return large if len(model.weights) > 30 else 255 - large
@@ -94,6 +94,17 @@ def test_batches_hold_clean_input_and_target_of_the_same_patch(photos, targets, 
     other = data.Patches([photos], 32, 16, degradations=["gif"], targets=Targets(targets, paths(photos)))[0]
     np.testing.assert_array_equal(other[2], clean)
     assert not np.array_equal(other[0], clean)
+
+
+def test_tiles_give_the_whole_image(rng, monkeypatch):
+    model = randomise(generator(blocks=1, channels=8))
+    lr = rng.integers(0, 256, (37, 50, 3), np.uint8)
+    whole = inference.upscale(lr, model, "float32")
+    monkeypatch.setattr(teacher.keras.backend, "backend", lambda: "jax")
+    result = teacher.upscaled(lr, model, tile=16, margin=12)
+    assert result.shape == whole.shape
+    inner = np.s_[48:-48, 48:-48]  # outside, the tiles mirror the image and the whole has zeros around it
+    assert difference(result[inner], whole[inner])[0] <= 1
 
 
 def test_only_missing_targets_are_made(photos, targets, teachers, upscaled):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
+from superres.degrade import downscale
 from superres.network import SCALE
 from training.adversarial import SRGAN
 from training.data import DEGRADATIONS, Patches, read_hr
@@ -29,37 +30,41 @@ class Photographs(NamedTuple):
     start: jax.Array  # the number of LR pixels, of one copy each, before a photograph's
     folder_start: jax.Array  # each folder's first photograph
     folder_size: jax.Array  # photographs in each folder
+    clean: jax.Array | None = None  # with targets, the pixels of each photograph's clean input
+    target: jax.Array | None = None
 
 
 class ResidentPatches(Patches):
     """The patches of ``Patches``, all photographs and ``COPIES`` degraded copies of each in the accelerator's memory.
 
-    Batch ``n`` depends on the arguments and on ``n`` alone. Targets are not supported.
+    Batch ``n`` depends on the arguments and on ``n`` alone.
     """
 
-    def __init__(self, folders, batch=16, patch=24, seed=0, degradations=tuple(DEGRADATIONS)):
+    def __init__(self, folders, batch=16, patch=24, seed=0, degradations=tuple(DEGRADATIONS), targets=None):
         """The arguments and errors of ``Patches``."""
-        super().__init__(folders, batch, patch, seed, degradations)
+        super().__init__(folders, batch, patch, seed, degradations, targets)
         paths = [path for paths in self.folders for path in paths]
         with ThreadPoolExecutor() as pool:
-            originals, copies = zip(*pool.map(self.load, range(len(paths)), paths), strict=True)
+            originals, copies, *taught = zip(*pool.map(self.load, range(len(paths)), paths), strict=True)
         sizes = np.array([image.shape[:2] for image in originals]) // SCALE
         pixels = sizes.prod(axis=1)
         counts = np.array([len(paths) for paths in self.folders])
         arrays = (
-            np.concatenate([image.reshape(-1, 3) for image in originals]),
-            np.concatenate([image.reshape(-1, 3) for images in copies for image in images]),
+            join(originals),
+            join(image for images in copies for image in images),
             *sizes.T,
             np.cumsum(pixels) - pixels,
             np.cumsum(counts) - counts,
             counts,
+            *map(join, taught),
         )
         self.photographs = Photographs(*map(jnp.asarray, arrays))
 
     def load(self, index, path):
         rng = np.random.default_rng((self.seed, index))
         hr = read_hr(path)
-        return hr, [self.degraded(hr, rng) for _ in range(COPIES)]
+        taught = (downscale(hr), self.targets[path]) if self.targets else ()
+        return hr, [self.degraded(hr, rng) for _ in range(COPIES)], *taught
 
     def __getitem__(self, n):
         return self.draw(self.photographs, n)
@@ -77,9 +82,17 @@ class ResidentPatches(Patches):
         image = photographs.folder_start[folder] + image(photographs.folder_size[folder])
         height, width, start = (array[image] for array in (photographs.height, photographs.width, photographs.start))
         y, x, copy, orientation = y(height - self.patch + 1), x(width - self.patch + 1), copy(COPIES), orientation(8)
-        lr_start, hr_start = COPIES * start + copy * height * width, SCALE**2 * start
-        lr = cut(photographs.lr, lr_start, width, y, x, self.patch, orientation)
-        return lr, cut(photographs.hr, hr_start, SCALE * width, SCALE * y, SCALE * x, SCALE * self.patch, orientation)
+        small = width, y, x, self.patch, orientation
+        large = SCALE**2 * start, SCALE * width, SCALE * y, SCALE * x, SCALE * self.patch, orientation
+        batch = cut(photographs.lr, COPIES * start + copy * height * width, *small), cut(photographs.hr, *large)
+        if not self.targets:
+            return batch
+        return *batch, cut(photographs.clean, start, *small), cut(photographs.target, *large)
+
+
+def join(images):
+    """The pixels of images (h, w, 3), row by row: (n, 3)."""
+    return np.concatenate([image.reshape(-1, 3) for image in images])
 
 
 def cut(pixels, start, width, y, x, side, orientation):
@@ -134,12 +147,13 @@ def training_step(trainer, patches):
 
     def step(state, photographs, n):
         weights, auxiliary_weights, optimizer, auxiliary_optimizer, other_values = state
-        lr, hr = patches.draw(photographs, n)
+        batch = patches.draw(photographs, n)
+        lr, hr, clean, target = (*batch, *batch)[:4]
 
         def losses(weights, auxiliary_weights):
             values = [*weights, *auxiliary_weights, *other_values]
             with keras.StatelessScope(zip([*network, *auxiliary, *others], values, strict=True)) as scope:
-                terms = trainer.losses(lr, lr, hr, hr)
+                terms = trainer.losses(lr, clean, hr, target)
             # Spectral normalisation assigns its kernels in the forward pass. Unlike a tape's, the gradient passes
             # through it.
             assigned = [[scope.get_current_value(variable) for variable in group] for group in (auxiliary, others)]
@@ -148,12 +162,14 @@ def training_step(trainer, patches):
         _, gradient, ((auxiliary_weights, other_values), terms) = jax.vjp(
             losses, weights, auxiliary_weights, has_aux=True
         )
-        network_gradients, _ = gradient((1.0, 0.0))
+        network_gradients, projections = gradient((1.0, 0.0))
         weights, optimizer = trainer.optimizer.stateless_apply(optimizer, network_gradients, weights)
         if auxiliary:
+            # The discriminator's of its own loss, the projections', which come last, of the generator's.
             _, auxiliary_gradients = gradient((0.0, 1.0))
+            count = len(auxiliary) - len(trainer.projection_variables)
             auxiliary_weights, auxiliary_optimizer = trainer.auxiliary_optimizer.stateless_apply(
-                auxiliary_optimizer, auxiliary_gradients, auxiliary_weights
+                auxiliary_optimizer, [*auxiliary_gradients[:count], *projections[count:]], auxiliary_weights
             )
         return [weights, auxiliary_weights, optimizer, auxiliary_optimizer, other_values], terms
 

@@ -22,7 +22,6 @@ from tqdm import tqdm
 
 from superres.degrade import degrade
 from superres.files import atomic_write, read_image, save_image
-from superres.hardware import has_native_bfloat16
 from superres.network import SCALE
 from superres.weights import load_generator
 from training.data import find_images, read_hr, to_uint8
@@ -87,6 +86,28 @@ def load_teacher(source: str) -> keras.Model:
     return model
 
 
+def upscaled(lr: np.ndarray, model: keras.Model, tile: int = 128, margin: int = 48) -> np.ndarray:
+    """An image, RGB uint8 (h, w, 3), through a generator: (4h, 4w, 3).
+
+    Without TensorFlow on tiles of one size, for which the model is compiled once, with ``margin`` pixels around each,
+    more than the radius of the generator's receptive field.
+    """
+    if keras.backend.backend() == "tensorflow":
+        from superres.inference import upscale  # needs TensorFlow
+
+        return upscale(lr, model)
+    height, width = lr.shape[:2]
+    padding = [(margin, margin + -side % tile) for side in (height, width)]
+    side = tile + 2 * margin
+    tiles = np.lib.stride_tricks.sliding_window_view(np.pad(lr, [*padding, (0, 0)], "symmetric"), (side, side, 3))
+    rows, columns = (tiles := tiles[::tile, ::tile, 0]).shape[:2]
+    results = model.predict(tiles.reshape(-1, side, side, 3).astype("float32"), batch_size=1, verbose=0)
+    inner = slice(SCALE * margin, SCALE * (margin + tile))
+    results = np.stack(np.split(results[:, inner, inner], rows))  # (rows, columns, height, width, 3)
+    image = np.concatenate(np.concatenate(results, axis=1), axis=1)
+    return to_uint8(image[: SCALE * height, : SCALE * width])
+
+
 def target(base: np.ndarray, teacher: np.ndarray, weight: float, sigma: float) -> np.ndarray:
     """``base`` + ``weight`` H(``teacher`` - ``base``), H what a Gaussian blur of ``sigma`` pixels takes away.
 
@@ -102,11 +123,9 @@ def make_targets(paths: list[Path], folder: Path, teacher: keras.Model, weight: 
 
     Raises ValueError for a sigma of 0 or less, or where the folder's other targets were made with other settings.
     """
-    from superres.inference import upscale  # needs TensorFlow, which training on these targets does not
-
     if sigma <= 0:
         raise ValueError(f"--sigma must be above 0, got {sigma:g}")
-    base, dtype = load_generator("srresnet"), "bfloat16" if has_native_bfloat16() else "float32"
+    base = load_generator("srresnet")
     manifest = {"teacher": fingerprint(teacher), "base": fingerprint(base), "weight": weight, "sigma": sigma}
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / MANIFEST).exists():
@@ -118,7 +137,7 @@ def make_targets(paths: list[Path], folder: Path, teacher: keras.Model, weight: 
         file = target_file(folder, path)
         if not file.exists():
             lr = degrade(read_hr(path), "clean")
-            save_image(file, target(upscale(lr, base, dtype), upscale(lr, teacher, dtype), weight, sigma))
+            save_image(file, target(upscaled(lr, base), upscaled(lr, teacher), weight, sigma))
 
 
 def main(arguments=None):

@@ -63,8 +63,8 @@ def prepare(args: argparse.Namespace) -> tuple:
         if (rate := getattr(args, option)) is not None and rate <= 0:
             raise ValueError(f"--{option.replace('_', '-')} must be above 0, got {rate:g}")
     on_jax = keras.backend.backend() == "jax"
-    if args.resident and (not on_jax or args.targets or args.method == "srcnn"):
-        raise ValueError("--resident is for the srresnet and the srgan on KERAS_BACKEND=jax, without --targets")
+    if args.resident and (not on_jax or args.method == "srcnn"):
+        raise ValueError("--resident is for the srresnet and the srgan on KERAS_BACKEND=jax")
     if on_jax and args.method != "srcnn" and not args.resident:
         raise ValueError(f"on KERAS_BACKEND=jax the {args.method} trains with --resident")
     if args.targets and args.method != "srgan":
@@ -88,15 +88,13 @@ def prepare(args: argparse.Namespace) -> tuple:
 
 
 def prepare_patches(args):
+    targets, kind = None, Patches
     if args.resident:
-        from training.resident import ResidentPatches  # needs JAX
-
-        return ResidentPatches(args.data, args.batch, args.patch, args.seed, args.degradations)
-    targets = None
+        from training.resident import ResidentPatches as kind  # needs JAX
     if args.targets:
         paths = [path for folder in args.data for path in find_images(folder)]
         targets = Targets(args.targets, paths, args.teacher)
-    return Patches(args.data, args.batch, args.patch, args.seed, args.degradations, targets)
+    return kind(args.data, args.batch, args.patch, args.seed, args.degradations, targets)
 
 
 def validation_pairs(args):
