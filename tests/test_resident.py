@@ -24,7 +24,7 @@ def test_batches_depend_on_seed_and_number_alone(photos):
 
 
 def test_patches_are_aligned_in_every_orientation(photos):
-    patches = resident.ResidentPatches([photos], batch=64, patch=16, degradations=["clean"])
+    patches = resident.ResidentPatches([photos], batch=64, patch=16, degradations={"clean": 1})
     lr, hr = map(np.asarray, patches[0])
     assert lr.shape == (64, 16, 16, 3) and hr.shape == (64, 64, 64, 3) and lr.dtype == hr.dtype == np.float32
     means = hr.reshape(64, 16, 4, 16, 4, 3).mean((2, 4))
@@ -94,7 +94,7 @@ def test_a_copy_is_of_its_own_photograph(tmp_path):
 def test_targets_and_clean_inputs_are_of_the_same_patch(photos, tmp_path):
     """Targets that are the originals' negatives."""
     negatives = {path: 255 - data.read_hr(path) for path in data.find_images(photos)}
-    patches = resident.ResidentPatches([photos], batch=64, patch=16, degradations=["gif"], targets=negatives)
+    patches = resident.ResidentPatches([photos], batch=64, patch=16, degradations={"gif": 1}, targets=negatives)
     lr, hr, clean, target = map(np.asarray, patches[0])
     np.testing.assert_array_equal(target, 255 - hr)
     assert clean.shape == lr.shape and 0 < np.abs(clean - lr).mean() < 20

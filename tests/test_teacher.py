@@ -87,11 +87,11 @@ def test_batches_hold_clean_input_and_target_of_the_same_patch(photos, targets, 
     """Targets that equal the originals: each then equals its patch, whatever its place and orientation."""
     for path in paths(photos):
         save_image(teacher.target_file(targets, path), data.read_hr(path))
-    patches = data.Patches([photos], 32, 16, degradations=["clean"], targets=Targets(targets, paths(photos)))
+    patches = data.Patches([photos], 32, 16, degradations={"clean": 1}, targets=Targets(targets, paths(photos)))
     lr, hr, clean, target = patches[0]
     np.testing.assert_array_equal(clean, lr)
     np.testing.assert_array_equal(target, hr)
-    other = data.Patches([photos], 32, 16, degradations=["gif"], targets=Targets(targets, paths(photos)))[0]
+    other = data.Patches([photos], 32, 16, degradations={"gif": 1}, targets=Targets(targets, paths(photos)))[0]
     np.testing.assert_array_equal(other[2], clean)
     assert not np.array_equal(other[0], clean)
 

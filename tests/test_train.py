@@ -115,6 +115,12 @@ def test_options_of_the_srgan(prepared, vgg, tmp_path):
         optimizer.iterations.assign(3)
         assert float(optimizer.learning_rate) == pytest.approx(peak)
     assert (patches.batch, patches.patch, patches.degradations) == (2, 16, list(data.DEGRADATIONS))
+    assert patches.shares == pytest.approx(list(data.DEGRADATIONS.values()))
+
+
+def test_degradations_have_the_shares_asked_for(prepared):
+    patches = prepared("srresnet", "--degradations", "gif", "clean=0.45")[1]
+    assert dict(zip(patches.degradations, patches.shares, strict=True)) == pytest.approx({"gif": 0.25, "clean": 0.75})
 
 
 def test_a_term_of_weight_0_loads_nothing(prepared, monkeypatch):
@@ -162,6 +168,21 @@ def test_bad_input_is_one_sentence(method, options, message, photos, tmp_path, t
 def test_a_weight_is_a_term_and_a_number(option, message, photos, tmp_path, tiny, capsys):
     with pytest.raises(SystemExit):
         run("srgan", photos, tmp_path / "run", "--weights", option)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("blur", "unknown degradation 'blur', expected one of clean, cv2, gif, jpeg"),
+        ("clean=0", "expected a share above 0, got 'clean=0'"),
+        ("clean=nan", "expected a share above 0"),
+        ("clean=much", "invalid"),
+    ],
+)
+def test_a_degradation_is_a_name_and_a_share(option, message, photos, tmp_path, tiny, capsys):
+    with pytest.raises(SystemExit):
+        run("srgan", photos, tmp_path / "run", "--degradations", option)
     assert message in capsys.readouterr().err
 
 

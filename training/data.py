@@ -52,7 +52,7 @@ class Patches:
 
     Whole images are degraded before patches are cut, since a GIF's palette is of the whole image and JPEG's blocks are
     aligned with it. The images form an endless sequence, each folder with the same share of it, each entry with a
-    degradation drawn in the shares of ``DEGRADATIONS``; batch ``n`` is cut from a window of ``WINDOW`` entries that
+    degradation drawn in its share; batch ``n`` is cut from a window of ``WINDOW`` entries that
     moves on by one every ``STRIDE`` batches. So memory is bounded (about 0.6 GB of 2K photographs), each image is read
     once for many batches, and a stream can be resumed anywhere.
     """
@@ -60,8 +60,8 @@ class Patches:
     WINDOW = 64
     STRIDE = 4
 
-    def __init__(self, folders, batch=16, patch=24, seed=0, degradations=tuple(DEGRADATIONS), targets=None):
-        """``patch`` is the side of a low-resolution patch in pixels, ``degradations`` those to draw from.
+    def __init__(self, folders, batch=16, patch=24, seed=0, degradations=DEGRADATIONS, targets=None):
+        """``patch`` is the side of a low-resolution patch in pixels, ``degradations`` the share of each that is drawn.
 
         targets: a ``training.teacher.Targets``; the clean input and the target then follow the original in each batch.
 
@@ -69,7 +69,7 @@ class Patches:
         """
         self.folders = [find_images(folder) for folder in folders]
         self.batch, self.patch, self.seed, self.targets = batch, patch, seed, targets
-        self.degradations, shares = list(degradations), np.array([DEGRADATIONS[name] for name in degradations])
+        self.degradations, shares = list(degradations), np.array(list(degradations.values()))
         self.shares = shares / shares.sum()
         self.window = {}
         for path in (path for paths in self.folders for path in paths):

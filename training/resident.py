@@ -40,7 +40,7 @@ class ResidentPatches(Patches):
     Batch ``n`` depends on the arguments and on ``n`` alone.
     """
 
-    def __init__(self, folders, batch=16, patch=24, seed=0, degradations=tuple(DEGRADATIONS), targets=None):
+    def __init__(self, folders, batch=16, patch=24, seed=0, degradations=DEGRADATIONS, targets=None):
         """The arguments and errors of ``Patches``."""
         super().__init__(folders, batch, patch, seed, degradations, targets)
         paths = [path for paths in self.folders for path in paths]

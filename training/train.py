@@ -94,7 +94,7 @@ def prepare_patches(args):
     if args.targets:
         paths = [path for folder in args.data for path in find_images(folder)]
         targets = Targets(args.targets, paths, args.teacher)
-    return kind(args.data, args.batch, args.patch, args.seed, args.degradations, targets)
+    return kind(args.data, args.batch, args.patch, args.seed, dict(args.degradations), targets)
 
 
 def validation_pairs(args):
@@ -258,6 +258,17 @@ def loss_weight(text):
     return name, float(value)
 
 
+def degradation_share(text):
+    """An argument ``NAME`` or ``NAME=SHARE``."""
+    name, _, share = text.partition("=")
+    if name not in DEGRADATIONS:
+        raise argparse.ArgumentTypeError(f"unknown degradation {name!r}, expected one of {', '.join(DEGRADATIONS)}")
+    share = float(share or DEGRADATIONS[name])
+    if not 0 < share < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a share above 0, got {text!r}")
+    return name, share
+
+
 def main(arguments=None):
     parser = RecipeParser(
         prog="python -m training.train", description=__doc__, fromfile_prefix_chars="@",
@@ -265,6 +276,7 @@ def main(arguments=None):
     )  # fmt: skip
     rates = ", ".join(f"{method} {rate:g}" for method, rate in LEARNING_RATES.items())
     weights = ", ".join(f"{term}={weight:g}" for term, weight in WEIGHTS.items())
+    shares = ", ".join(f"{name}={share:g}" for name, share in DEGRADATIONS.items())
     add = parser.add_argument
     add("method", choices=NETWORKS)
     add("--data", nargs="+", required=True, metavar="DIR", help="folders of photographs, each with an equal share")
@@ -272,8 +284,8 @@ def main(arguments=None):
     add("--steps", type=int, default=100_000, help="length of the run and of its schedule (default %(default)s)")
     add("--batch", type=int, default=16, help="patches in a batch (default %(default)s)")
     add("--patch", type=int, default=24, help="side of a low-resolution patch, pixels (default %(default)s)")
-    add("--degradations", nargs="+", choices=DEGRADATIONS, default=list(DEGRADATIONS),
-        help="low-resolution inputs to draw (default: all)")  # fmt: skip
+    add("--degradations", nargs="+", type=degradation_share, default=list(DEGRADATIONS.items()), metavar="NAME[=SHARE]",
+        help=f"low-resolution inputs to draw (default: {shares})")  # fmt: skip
     add("--seed", type=int, default=0, help="of initial weights and batches (default %(default)s)")
     add("--start", metavar="FILE.keras", help="weights to start from (default: those of a bilinear upscaler)")
     add("--vgg", nargs="+", metavar="FILE.npz", help="VGG19 for the content loss (default: keras.applications's)")
