@@ -99,13 +99,16 @@ class Patches:
             path = paths[rng.integers(len(paths))]
             hr = read_hr(path)
             lr = self.degraded(hr, rng)
-            taught = (downscale(hr), self.targets[path]) if self.targets else ()
-            self.window[index] = lr, hr, *taught
+            self.window[index] = lr, hr, *self.taught(path, hr)
         return self.window[index]
 
     def degraded(self, hr, rng):
         """A whole image, downscaled with a degradation drawn in its share."""
         return degrade(hr, rng.choice(self.degradations, p=self.shares), rng)
+
+    def taught(self, path, hr):
+        """With targets, an image's clean input and its target."""
+        return (downscale(hr), self.targets[path]) if self.targets else ()
 
     def cut(self, images, rng):
         """The same random patch of aligned images, the first of low resolution, in one of its eight orientations."""

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from superres.degrade import downscale
 from superres.network import SCALE
 from training.adversarial import SRGAN
 from training.data import DEGRADATIONS, Patches, read_hr
@@ -63,8 +62,7 @@ class ResidentPatches(Patches):
     def load(self, index, path):
         rng = np.random.default_rng((self.seed, index))
         hr = read_hr(path)
-        taught = (downscale(hr), self.targets[path]) if self.targets else ()
-        return hr, [self.degraded(hr, rng) for _ in range(COPIES)], *taught
+        return hr, [self.degraded(hr, rng) for _ in range(COPIES)], *self.taught(path, hr)
 
     def __getitem__(self, n):
         return self.draw(self.photographs, n)
