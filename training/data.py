@@ -52,9 +52,9 @@ class Patches:
 
     Whole images are degraded before patches are cut, since a GIF's palette is of the whole image and JPEG's blocks are
     aligned with it. The images form an endless sequence, each folder with the same share of it, each entry with a
-    degradation drawn in its share; batch ``n`` is cut from a window of ``WINDOW`` entries that
-    moves on by one every ``STRIDE`` batches. So memory is bounded (about 0.6 GB of 2K photographs), each image is read
-    once for many batches, and a stream can be resumed anywhere.
+    degradation drawn in its share; batch ``n`` is cut from a window of ``WINDOW`` entries that moves on by one every
+    ``STRIDE`` batches. So memory is bounded (about 0.6 GB of 2K photographs), each image is read once for many batches,
+    and a stream can be resumed anywhere.
     """
 
     WINDOW = 64
@@ -144,6 +144,14 @@ def upscale_inputs(lr: np.ndarray, hr: np.ndarray) -> tuple[np.ndarray, np.ndarr
     border = 2 * SCALE
     large = np.stack([bicubic_upscale(patch) for patch in lr])
     return tuple(side[:, border:-border, border:-border] for side in (large, hr))
+
+
+def training_pair(method, batch):
+    """A batch of patches as ``train_on_batch`` takes it: inputs and originals."""
+    if method == "srcnn":
+        return upscale_inputs(*batch)
+    lr, hr, clean, target = batch if len(batch) == 4 else (*batch, *batch)
+    return (lr, clean), (hr, target)
 
 
 def to_uint8(image):

@@ -14,7 +14,7 @@ import numpy as np
 
 from superres.network import SCALE
 from training.adversarial import SRGAN
-from training.data import DEGRADATIONS, Patches, read_hr
+from training.data import DEGRADATIONS, Patches, read_hr, training_pair
 
 COPIES = 12  # degraded copies of a photograph
 
@@ -145,8 +145,7 @@ def training_step(trainer, patches):
 
     def step(state, photographs, n):
         weights, auxiliary_weights, optimizer, auxiliary_optimizer, other_values = state
-        batch = patches.draw(photographs, n)
-        lr, hr, clean, target = (*batch, *batch)[:4]
+        (lr, clean), (hr, target) = training_pair("srgan", patches.draw(photographs, n))
 
         def losses(weights, auxiliary_weights):
             values = [*weights, *auxiliary_weights, *other_values]

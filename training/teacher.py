@@ -99,11 +99,11 @@ def upscaled(lr: np.ndarray, model: keras.Model, tile: int = 128, margin: int = 
     height, width = lr.shape[:2]
     padding = [(margin, margin + -side % tile) for side in (height, width)]
     side = tile + 2 * margin
-    tiles = np.lib.stride_tricks.sliding_window_view(np.pad(lr, [*padding, (0, 0)], "symmetric"), (side, side, 3))
-    rows, columns = (tiles := tiles[::tile, ::tile, 0]).shape[:2]
+    padded = np.pad(lr, [*padding, (0, 0)], "symmetric")
+    tiles = np.lib.stride_tricks.sliding_window_view(padded, (side, side, 3))[::tile, ::tile, 0]
     results = model.predict(tiles.reshape(-1, side, side, 3).astype("float32"), batch_size=1, verbose=0)
     inner = slice(SCALE * margin, SCALE * (margin + tile))
-    results = np.stack(np.split(results[:, inner, inner], rows))  # (rows, columns, height, width, 3)
+    results = np.stack(np.split(results[:, inner, inner], len(tiles)))  # (rows, columns, height, width, 3)
     image = np.concatenate(np.concatenate(results, axis=1), axis=1)
     return to_uint8(image[: SCALE * height, : SCALE * width])
 

@@ -37,7 +37,7 @@ from training.data import (
     low_resolution,
     read_hr,
     to_uint8,
-    upscale_inputs,
+    training_pair,
 )
 from training.initialise import start_as_upscaler, start_from
 from training.losses import HINT_BORDER, WEIGHTS, feature_network, l2_loss
@@ -175,14 +175,6 @@ def streamed_steps(method, trainer, patches):
             yield trainer.train_on_batch(*training_pair(method, batch), return_dict=True)
 
     return steps
-
-
-def training_pair(method, batch):
-    """A batch of patches as ``train_on_batch`` takes it: inputs and originals."""
-    if method == "srcnn":
-        return upscale_inputs(*batch)
-    lr, hr, clean, target = batch if len(batch) == 4 else (*batch, *batch)
-    return (lr, clean), (hr, target)
 
 
 def validate(network, pairs):
