@@ -5,7 +5,7 @@ from keras import ops
 
 from superres.network import generator
 from training import adversarial, losses
-from training.adversarial import SRGAN
+from training.adversarial import Trainer
 
 tf = pytest.importorskip("tensorflow")
 
@@ -19,62 +19,49 @@ def test_discriminator_judges_every_pixel(rng):
 class TestStep:
     """A step of an SRGAN with every term, against the terms and gradients of the plain networks."""
 
-    WEIGHTS = {"content": 1.0, "adversarial": 0.5, "pixel": 10.0, "checkerboard": 2.0, "hint": 0.3}
+    WEIGHTS = {"content": 1.0, "adversarial": 0.5, "pixel": 10.0, "checkerboard": 2.0}
 
     @pytest.fixture(autouse=True)
     def networks(self, rng, vgg, monkeypatch):
-        self.network, self.teacher = generator(blocks=1, channels=8), generator(blocks=1, channels=8)
+        self.network = generator(blocks=1, channels=8)
         self.features = losses.feature_network([vgg])
         inputs = keras.Input((None, None, 3))
         logits = keras.layers.Conv2D(1, 3, padding="same")(keras.layers.Rescaling(1 / 255)(inputs))
         self.discriminator = keras.Model(inputs, logits)
-        lr, clean = rng.uniform(0, 255, (2, 2, 16, 16, 3)).astype("float32")
-        hr, target = rng.uniform(0, 255, (2, 2, 64, 64, 3)).astype("float32")
-        self.data = (lr, clean), (hr, target), None
+        self.data = tuple(rng.uniform(0, 255, (2, side, side, 3)).astype("float32") for side in (16, 64))
         monkeypatch.setattr(adversarial, "random_crop", lambda images, size, seed: self.crop(images))
 
     def crop(self, images):
         return images[:, 3:35, 5:37]
 
-    def srgan(self, **weights):
-        srgan = SRGAN(self.network, self.WEIGHTS | weights, 16, self.features, self.discriminator, self.teacher)
-        srgan.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
-        return srgan
+    def trainer(self, **weights):
+        trainer = Trainer(self.network, self.WEIGHTS | weights, 16, self.features, self.discriminator)
+        trainer.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+        return trainer
 
-    def expected(self, projections):
-        (lr, clean), (hr, target), _ = self.data
-        student, teacher = (
-            keras.Model(model.input, [model.output, model.get_layer("block00").output, model.get_layer("skip").output])
-            for model in (self.network, self.teacher)
-        )
-        sr, *hints = student(lr)
-        _, *taught = teacher(clean)
+    def expected(self):
+        lr, hr = self.data
+        sr = self.network(lr)
         real, fake = self.discriminator(self.crop(hr)), self.discriminator(self.crop(sr))
         terms = {
-            "content": losses.content_loss(self.features(self.crop(target)), self.features(self.crop(sr))),
+            "content": losses.content_loss(self.features(self.crop(hr)), self.features(self.crop(sr))),
             "adversarial": losses.adversarial_loss(real, fake),
-            "pixel": losses.l1_loss(target, sr),
+            "pixel": losses.l1_loss(hr, sr),
             "checkerboard": losses.checkerboard_loss(hr, sr),
-            "hint": losses.hint_loss(
-                list(map(losses.standardised, taught)),
-                [project(losses.standardised(hint)) for project, hint in zip(projections, hints, strict=True)],
-            ),
         }
         terms["loss"] = sum(self.WEIGHTS[name] * term for name, term in terms.items())
         return terms | {"discriminator": losses.discriminator_loss(real, fake)}
 
     def test_terms_and_gradients_are_those_of_the_plain_networks(self):
-        srgan = self.srgan()
         groups = {
-            "loss": [*self.network.trainable_variables, *srgan.projection_variables],
+            "loss": self.network.trainable_variables,
             "discriminator": self.discriminator.trainable_variables,
         }
         before = {name: [variable.numpy() for variable in variables] for name, variables in groups.items()}
-        taught = self.teacher.get_weights()
         with tf.GradientTape(persistent=True) as tape:
-            expected = self.expected(srgan.projections)
+            expected = self.expected()
         gradients = {name: tape.gradient(expected[name], variables) for name, variables in groups.items()}
-        terms = srgan.train_step(self.data)
+        terms = self.trainer().train_step(self.data)
         assert {name: float(term) for name, term in terms.items()} == pytest.approx(
             {name: float(term) for name, term in expected.items()}, rel=1e-4
         )
@@ -82,39 +69,24 @@ class TestStep:
             for variable, start, gradient in zip(variables, before[name], gradients[name], strict=True):
                 atol = 1e-3 * np.abs(gradient).max() + 1e-7
                 np.testing.assert_allclose(start - variable, 0.1 * gradient, rtol=1e-2, atol=atol)
-        assert len(srgan.projection_variables) == 2
-        assert all(map(np.array_equal, taught, self.teacher.get_weights()))
 
     @pytest.mark.parametrize("term", WEIGHTS)
     def test_a_term_of_weight_0_is_neither_computed_nor_trained(self, term):
         if term == "content":
             self.features = None
-        srgan = self.srgan(**{term: 0.0})
-        terms = srgan.train_step(self.data)
+        trainer = self.trainer(**{term: 0.0})
+        terms = trainer.train_step(self.data)
         gone = {term, "discriminator"} if term == "adversarial" else {term}
         assert set(terms) == {*self.WEIGHTS, "loss", "discriminator"} - gone
-        trained = {"adversarial": 2, "hint": 2}.get(term, 4)  # two variables of the discriminator, two projections
-        assert len(srgan.auxiliary_variables) == trained
+        assert len(trainer.discriminator_variables) == (0 if term == "adversarial" else 2)
 
     def test_the_pixel_term_alone_needs_no_other_network(self):
         zeros = dict.fromkeys(self.WEIGHTS, 0.0)
-        self.features = self.discriminator = self.teacher = None
-        srgan = self.srgan(**(zeros | {"pixel": 1.0}))
+        self.features = self.discriminator = None
+        trainer = self.trainer(**(zeros | {"pixel": 1.0}))
         before = self.network.get_weights()
-        assert set(srgan.train_step(self.data)) == {"pixel", "loss"}
+        assert set(trainer.train_step(self.data)) == {"pixel", "loss"}
         assert not np.array_equal(before[0], self.network.get_weights()[0])
-
-    def test_projections_are_fitted_to_several_batches(self, rng):
-        """A teacher that is the student itself: all is explained, on other images as well."""
-        self.teacher = self.network
-        pairs = [(lr, lr) for lr in rng.uniform(0, 255, (3, 2, 24, 24, 3)).astype("float32")]
-        srgan = self.srgan()
-        srgan.fit_projections(pairs, ridge=1e-6)
-        for projection, output in zip(srgan.projections, srgan.student(self.data[0][0])[1:], strict=True):
-            features = losses.standardised(output)
-            np.testing.assert_allclose(projection(features), features, atol=0.05)
-        srgan.fit_projections(pairs, ridge=1e6)
-        assert np.abs(srgan.projections[0].kernel).max() < 1e-3
 
 
 def test_crops_are_the_same_in_a_batch_and_everywhere_in_time():
@@ -131,5 +103,5 @@ def test_crops_are_the_same_in_a_batch_and_everywhere_in_time():
 
 def test_the_crop_is_of_half_the_patch_and_a_multiple_of_8():
     weights = dict.fromkeys(losses.WEIGHTS, 0)
-    sizes = [SRGAN(generator(blocks=1, channels=4), weights, patch).crop_size for patch in (8, 15, 24)]
+    sizes = [Trainer(generator(blocks=1, channels=4), weights, patch).crop_size for patch in (8, 15, 24)]
     assert sizes == [16, 24, 48]

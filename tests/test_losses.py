@@ -59,32 +59,6 @@ def test_checkerboard_loss_sees_dots_and_a_weave_and_nothing_else(rng):
     assert 0 < 5 * even < min(uneven)
 
 
-def test_hint_loss_is_the_unexplained_variance(rng, monkeypatch):
-    monkeypatch.setattr(losses, "HINT_BORDER", 2)
-    features = [rng.normal(3, 2, (2, 9, 8, channels)).astype("float32") for channels in (3, 5)]
-    taught = list(map(losses.standardised, features))
-    nothing = [np.zeros_like(each) for each in taught]
-
-    def loss(guess):
-        return float(losses.hint_loss(taught, guess))
-
-    assert loss(taught) == 0
-    assert loss(nothing) == pytest.approx(1, rel=1e-3)
-    assert loss([each / 2 for each in taught]) == pytest.approx(0.25, rel=1e-3)
-    assert loss([taught[0], nothing[1]]) == pytest.approx(0.5, rel=1e-3)
-
-
-def test_standardised_features_know_neither_scale_nor_border(rng, monkeypatch):
-    monkeypatch.setattr(losses, "HINT_BORDER", 2)
-    features = rng.normal(size=(2, 9, 8, 3)).astype("float32")
-    inner = features[:, 2:7, 2:6]
-    expected = (inner - inner.mean((0, 1, 2))) / inner.std((0, 1, 2))
-    features[:, :2], features[:, :, -2:] = 1e4, -1e4
-    scaled = features * np.array([10, 1, 0.3], "float32") + 5
-    for each in (features, scaled):
-        np.testing.assert_allclose(losses.standardised(each), expected, rtol=1e-2, atol=1e-2)
-
-
 def test_features_of_a_file(vgg, rng):
     features = losses.feature_network([vgg])
     rgb = rng.uniform(0, 255, (1, 8, 8, 3)).astype("float32")

@@ -1,25 +1,11 @@
-"""The SRGAN's training step: generator and discriminator from one forward pass, with a teacher's features if wanted."""
-
-import contextlib
+"""The training step of SRGAN (Ledig et al. 2017): generator and discriminator from one forward pass."""
 
 import keras
-import numpy as np
 from keras import layers, ops
 
-from superres.network import SCALE
+from superres import SCALE
 from training.initialise import with_fast_tail
-from training.losses import (
-    adversarial_loss,
-    checkerboard_loss,
-    content_loss,
-    discriminator_loss,
-    hint_loss,
-    l1_loss,
-    standardised,
-)
-
-# The generator's layers whose features are compared with the teacher's.
-HINTS = ("block03", "block07", "block11", "skip")
+from training.losses import adversarial_loss, checkerboard_loss, content_loss, discriminator_loss, l1_loss
 
 
 def discriminator(channels: int = 32) -> keras.Model:
@@ -53,11 +39,6 @@ def discriminator(channels: int = 32) -> keras.Model:
     return keras.Model(inputs, layers.Conv2D(1, 3, padding="same", dtype="float32")(x), name="discriminator")
 
 
-def hint_features(model: keras.Model) -> list:
-    """The outputs of the layers ``HINTS`` of a network."""
-    return [model.get_layer(name).output for name in HINTS]
-
-
 def random_crop(images, size, seed):
     """A random window of ``size`` x ``size`` pixels, the same for the whole batch of square images."""
     batch, height, _, channels = ops.shape(images)
@@ -65,128 +46,74 @@ def random_crop(images, size, seed):
     return ops.slice(images, (0, corner[0], corner[1], 0), (batch, size, size, channels))
 
 
-class SRGAN(keras.Model):
-    """A generator that learns from the perceptual loss and, where ``weights`` say so, a discriminator and a teacher.
+class Trainer(keras.Model):
+    """Trains a generator on the perceptual loss, and where ``weights`` say so a discriminator beside it.
 
-    Terms of the loss: content and pixel compare with the target, which is the original or what a teacher makes of it;
-    adversarial and checkerboard with the original; hint compares features with the teacher's on the clean input
-    (FitNets, Romero et al. 2015). A term of weight 0 is not computed.
-
-    It trains on ((lr, clean), (hr, target)), batches as ``training.data.Patches`` makes them.
+    With the pixel term alone it trains SRResNet. A term of weight 0 is not computed. Batches are those of
+    ``training.data.Patches``.
 
     network: the generator.  weights: {term: weight}, see ``training.losses.WEIGHTS``.  patch: side of an LR patch, at
-    least 8.  features: the content term's network.  discriminator: for the adversarial term.  teacher: a generator,
-    for the hint term.  crop: side of the window that the content and adversarial terms see, a multiple of 8; by
-    default half of an HR patch's, since the content term costs more than the generator.
+    least 8.  features: the content term's network.  discriminator: for the adversarial term.  crop: side of the window
+    that the content and adversarial terms see, a multiple of 8; by default half of an HR patch's, since the content
+    term costs more than the generator.
     """
 
-    def __init__(self, network, weights, patch, features=None, discriminator=None, teacher=None, crop=None):
-        super().__init__(name="srgan")
+    def __init__(self, network, weights, patch, features=None, discriminator=None, crop=None):
+        super().__init__(name="trainer")
         self.network, self.loss_weights, self.features = network, weights, features
         self.discriminator = discriminator if weights["adversarial"] else None
-        self.student, self.teacher, self.projections = with_fast_tail(network), None, []
-        if weights["hint"]:
-            hints = hint_features(self.student)
-            self.student = keras.Model(self.student.input, [self.student.output, *hints])
-            self.teacher = keras.Model(teacher.input, hint_features(teacher))
-            for hint, taught in zip(hints, self.teacher.outputs, strict=True):
-                self.projections.append(layers.Conv2D(taught.shape[-1], 1, use_bias=False, dtype="float32"))
-                self.projections[-1].build(hint.shape)
+        self.fast_network = with_fast_tail(network)
         # The window's place is not limited to multiples of SCALE: VGG19's pooling, always in one phase, would cause a
         # checkerboard.
         self.crop_size = crop or SCALE * patch // 2 // 8 * 8
         self.crop_seed = keras.random.SeedGenerator()
         self.built = True  # or Keras would, on some backends, call it to see what it builds
 
-    def compile(self, optimizer, auxiliary_optimizer):
+    def compile(self, optimizer, discriminator_optimizer):
         super().compile(optimizer)
-        self.auxiliary_optimizer = auxiliary_optimizer
+        self.discriminator_optimizer = discriminator_optimizer
         optimizer.build(self.network.trainable_variables)
-        auxiliary_optimizer.build(self.auxiliary_variables)
+        discriminator_optimizer.build(self.discriminator_variables)
 
     @property
-    def auxiliary_variables(self):
-        """The weights that train beside the generator's."""
-        discriminator = self.discriminator.trainable_variables if self.discriminator else []
-        return [*discriminator, *self.projection_variables]
-
-    @property
-    def projection_variables(self):
-        return [variable for layer in self.projections for variable in layer.trainable_variables]
+    def discriminator_variables(self):
+        return self.discriminator.trainable_variables if self.discriminator else []
 
     @property
     def state(self):
         """The variables that a run is resumed from, except those of the generator's optimizer."""
         discriminator = self.discriminator.weights if self.discriminator else []
-        auxiliary = [*discriminator, *self.projection_variables, *self.auxiliary_optimizer.variables]
-        return [*self.network.weights, *auxiliary, self.crop_seed.state]
+        return [*self.network.weights, *discriminator, *self.discriminator_optimizer.variables, self.crop_seed.state]
 
-    def fit_projections(self, pairs, ridge=0.01):
-        """Set the projections by ridge regression on some batches (lr, clean): gradient steps would take thousands."""
-        sums = [[0, 0] for _ in self.projections]
-        for lr, clean in pairs:
-            _, *hints = self.student(lr)
-            for total, *sides in zip(sums, hints, self.teacher(clean), strict=True):
-                hint, truth = (ops.convert_to_numpy(standardised(side)).reshape(-1, side.shape[-1]) for side in sides)
-                total[0] += hint.T @ hint / len(hint)
-                total[1] += hint.T @ truth / len(hint)
-        for projection, (gram, product) in zip(self.projections, sums, strict=True):
-            kernel = np.linalg.solve(gram + ridge * len(pairs) * np.eye(len(gram)), product)
-            projection.kernel.assign(kernel[None, None])
-
-    def losses(self, lr, clean, hr, target):
+    def losses(self, lr, hr):
         """The terms of the loss, their weighted sum ("loss") and the discriminator's, by name."""
         weights, terms = self.loss_weights, {}
-        sr, *hints = self.student(lr, training=True) if self.teacher else [self.student(lr, training=True)]
-        hr_crop, target_crop, sr_crop = ops.split(
-            random_crop(ops.concatenate([hr, target, sr]), self.crop_size, self.crop_seed), 3
-        )
+        sr = self.fast_network(lr, training=True)
+        hr_crop, sr_crop = ops.split(random_crop(ops.concatenate([hr, sr]), self.crop_size, self.crop_seed), 2)
         if weights["content"]:
-            terms["content"] = content_loss(self.features(target_crop), self.features(sr_crop))
+            terms["content"] = content_loss(self.features(hr_crop), self.features(sr_crop))
         if weights["pixel"]:
-            terms["pixel"] = l1_loss(target, sr)
+            terms["pixel"] = l1_loss(hr, sr)
         if weights["checkerboard"]:
             terms["checkerboard"] = checkerboard_loss(hr, sr)
         if self.discriminator:
             real, fake = ops.split(self.discriminator(ops.concatenate([hr_crop, sr_crop]), training=True), 2)
             terms["adversarial"] = adversarial_loss(real, fake)
             terms["discriminator"] = discriminator_loss(real, fake)
-        if self.teacher:
-            taught = list(map(standardised, self.teacher(clean, training=False)))
-            pairs = zip(self.projections, map(standardised, hints), strict=True)
-            terms["hint"] = hint_loss(taught, [projection(hint) for projection, hint in pairs])
         terms["loss"] = sum(weights[name] * term for name, term in terms.items() if name in weights)
         return terms
 
     def train_step(self, data):
-        (lr, clean), (hr, target) = keras.tree.map_structure(ops.convert_to_tensor, data[:2])  # torch: NumPy
-        with gradient_tape() as tape:
-            terms = self.losses(lr, clean, hr, target)
-        network = self.network.trainable_variables
-        gradients = tape.gradient(terms["loss"], [*network, *self.projection_variables])
-        auxiliary = gradients[len(network) :]
-        if self.discriminator:
-            auxiliary = [*tape.gradient(terms["discriminator"], self.discriminator.trainable_variables), *auxiliary]
-        self.optimizer.apply(gradients[: len(network)], network)
-        if auxiliary:
-            self.auxiliary_optimizer.apply(auxiliary, self.auxiliary_variables)
-        return terms
-
-
-def gradient_tape():
-    """A context whose ``gradient(loss, variables)`` differentiates what was computed in it, more than once."""
-    if keras.backend.backend() == "tensorflow":
+        """One step of both networks on TensorFlow; ``training.resident`` has that of JAX."""
         import tensorflow as tf
 
-        return tf.GradientTape(persistent=True)
-    if keras.backend.backend() == "torch":
-        return contextlib.nullcontext(TorchTape)
-    raise NotImplementedError("on JAX, the SRGAN trains with --resident")
-
-
-class TorchTape:
-    @staticmethod
-    def gradient(loss, variables):
-        import torch
-
-        return torch.autograd.grad(loss, [variable.value for variable in variables], retain_graph=True)
+        lr, hr = data
+        with tf.GradientTape(persistent=True) as tape:
+            terms = self.losses(lr, hr)
+        # Both gradients are of the weights before the step.
+        generator_gradients = tape.gradient(terms["loss"], self.network.trainable_variables)
+        if self.discriminator:
+            discriminator_gradients = tape.gradient(terms["discriminator"], self.discriminator_variables)
+            self.discriminator_optimizer.apply(discriminator_gradients, self.discriminator_variables)
+        self.optimizer.apply(generator_gradients, self.network.trainable_variables)
+        return terms

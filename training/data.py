@@ -8,14 +8,19 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from superres.degrade import degrade, downscale
+from superres import SCALE
+from superres.degrade import degrade
 from superres.files import read_image
-from superres.network import SCALE
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 # Share of each degradation in training. See ``degrade``.
-DEGRADATIONS = {"clean": 0.40, "cv2": 0.20, "gif": 0.15, "jpeg": 0.25}
+SHARES = {"clean": 0.35, "cv2": 0.20, "gif": 0.10, "jpeg": 0.15, "photo": 0.20}
+
+# Share of originals that are softened first, as photographs straight from a camera are, and by how many pixels: their
+# networks would otherwise take every soft contour for one that was sharp.
+SOFT = 0.25
+SOFTNESS = 0.5, 1.6
 
 
 def find_images(folder: str | Path) -> list[Path]:
@@ -47,6 +52,11 @@ def low_resolution(path: Path, hr: np.ndarray, degradation: str) -> np.ndarray:
     return degrade(hr, degradation)
 
 
+def soften(hr, rng):
+    """An original as soft as many a photograph: blurred by a Gaussian whose sigma is drawn."""
+    return cv2.GaussianBlur(hr, (0, 0), rng.uniform(*SOFTNESS))
+
+
 class Patches:
     """Batches of aligned patches from folders of images; batch ``n`` depends on the arguments and on ``n`` alone.
 
@@ -60,16 +70,14 @@ class Patches:
     WINDOW = 64
     STRIDE = 4
 
-    def __init__(self, folders, batch=16, patch=24, seed=0, degradations=DEGRADATIONS, targets=None):
-        """``patch`` is the side of a low-resolution patch in pixels, ``degradations`` the share of each that is drawn.
-
-        targets: a ``training.teacher.Targets``; the clean input and the target then follow the original in each batch.
+    def __init__(self, folders, batch=16, patch=24, seed=0, shares=SHARES):
+        """``patch`` is the side of a low-resolution patch in pixels, ``shares`` those in which degradations are drawn.
 
         Raises FileNotFoundError for a folder without images, ValueError for an image smaller than a patch.
         """
         self.folders = [find_images(folder) for folder in folders]
-        self.batch, self.patch, self.seed, self.targets = batch, patch, seed, targets
-        self.degradations, shares = list(degradations), np.array(list(degradations.values()))
+        self.batch, self.patch, self.seed = batch, patch, seed
+        self.degradations, shares = list(shares), np.array(list(shares.values()))
         self.shares = shares / shares.sum()
         self.window = {}
         for path in (path for paths in self.folders for path in paths):
@@ -80,49 +88,40 @@ class Patches:
                     f"{path}: {width}x{height} pixels are less than a patch of {SCALE * patch}x{SCALE * patch}"
                 )
 
-    def __getitem__(self, n: int) -> tuple[np.ndarray, ...]:
-        """Batch ``n``: (batch, patch, patch, 3) and (batch, 4 patch, 4 patch, 3), RGB in [0, 255], float32.
-
-        With targets, then the clean input and the target, of these shapes.
-        """
+    def __getitem__(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Batch ``n``: (batch, patch, patch, 3) and (batch, 4 patch, 4 patch, 3), RGB in [0, 255], float32."""
         first = n // self.STRIDE
         rng = np.random.default_rng((self.seed, 0, n))
-        patches = [self.cut(self.entry(first + rng.integers(self.WINDOW)), rng) for _ in range(self.batch)]
+        patches = [self.cut(*self.entry(first + rng.integers(self.WINDOW)), rng) for _ in range(self.batch)]
         self.window = {index: images for index, images in self.window.items() if index >= first}
         return tuple(np.stack(side).astype(np.float32) for side in zip(*patches, strict=True))
 
     def entry(self, index):
-        """Entry ``index`` of the sequence of images: whole images, LR and HR, and those of the teacher."""
+        """Entry ``index`` of the sequence of images: a whole image, LR and HR."""
         if index not in self.window:
             rng = np.random.default_rng((self.seed, 1, index))
             paths = self.folders[rng.integers(len(self.folders))]
-            path = paths[rng.integers(len(paths))]
-            hr = read_hr(path)
-            lr = self.degraded(hr, rng)
-            self.window[index] = lr, hr, *self.taught(path, hr)
+            hr = read_hr(paths[rng.integers(len(paths))])
+            if rng.random() < SOFT:
+                hr = soften(hr, rng)
+            self.window[index] = self.degraded(hr, rng), hr
         return self.window[index]
 
     def degraded(self, hr, rng):
         """A whole image, downscaled with a degradation drawn in its share."""
         return degrade(hr, rng.choice(self.degradations, p=self.shares), rng)
 
-    def taught(self, path, hr):
-        """With targets, an image's clean input and its target."""
-        return (downscale(hr), self.targets[path]) if self.targets else ()
-
-    def cut(self, images, rng):
-        """The same random patch of aligned images, the first of low resolution, in one of its eight orientations."""
-        height, width = images[0].shape[:2]
-        y, x = (rng.integers(size - self.patch + 1) for size in (height, width))
+    def cut(self, lr, hr, rng):
+        """The same random patch of two aligned images, in one of its eight orientations."""
+        y, x = (rng.integers(size - self.patch + 1) for size in lr.shape[:2])
         turns, mirror = rng.integers(4), rng.integers(2)
 
-        def orient(image):
-            scale = len(image) // height
-            side = scale * self.patch
-            patch = image[scale * y : scale * y + side, scale * x : scale * x + side]
+        def orient(image, scale):
+            rows, columns = (slice(scale * start, scale * (start + self.patch)) for start in (y, x))
+            patch = image[rows, columns]
             return np.rot90(patch[:, ::-1] if mirror else patch, turns)
 
-        return [orient(image) for image in images]
+        return orient(lr, 1), orient(hr, SCALE)
 
     def stream(self, start=0):
         """Batches from number ``start`` on, endlessly; a thread prepares the next while the last is in use."""
@@ -133,26 +132,19 @@ class Patches:
                 yield ready.result()
 
 
-def bicubic_upscale(lr: np.ndarray) -> np.ndarray:
+def srcnn_input(lr: np.ndarray) -> np.ndarray:
     """The SRCNN's input: an image (h, w, 3) in [0, 255] upscaled by bicubic interpolation to whole grey levels."""
     large = cv2.resize(lr, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
     return np.clip(np.rint(large), 0, 255)
 
 
-def upscale_inputs(lr: np.ndarray, hr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def srcnn_batch(lr: np.ndarray, hr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A batch for the SRCNN: the inputs upscaled, and both without a border of 8 pixels, where there is no context."""
     border = 2 * SCALE
-    large = np.stack([bicubic_upscale(patch) for patch in lr])
+    large = np.stack([srcnn_input(patch) for patch in lr])
     return tuple(side[:, border:-border, border:-border] for side in (large, hr))
 
 
 def training_pair(method, batch):
     """A batch of patches as ``train_on_batch`` takes it: inputs and originals."""
-    if method == "srcnn":
-        return upscale_inputs(*batch)
-    lr, hr, clean, target = batch if len(batch) == 4 else (*batch, *batch)
-    return (lr, clean), (hr, target)
-
-
-def to_uint8(image):
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    return srcnn_batch(*batch) if method == "srcnn" else batch

@@ -8,12 +8,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from superres.network import SCALE
+from superres import SCALE
 
-# The perceptual loss is the sum of its terms, weighted so. See ``training.adversarial.SRGAN``.
-WEIGHTS = {"content": 1.0, "adversarial": 0.1, "pixel": 10.0, "checkerboard": 5.0, "hint": 0.0}
-
-HINT_BORDER = 8  # low-resolution pixels at each side that the hint term leaves out
+# The perceptual loss is the sum of its terms, weighted so. See ``training.adversarial.Trainer``.
+WEIGHTS = {"content": 1.0, "adversarial": 0.1, "pixel": 10.0, "checkerboard": 5.0}
 
 # VGG19's layers whose features are compared; `block3_conv1` and `convNM` belong to truncated and distilled networks.
 CONTENT_LAYERS = {
@@ -72,25 +70,6 @@ def checkerboard_loss(hr, sr):
         return profiles / (ops.mean(size, axis=(1, 2), keepdims=True) + 0.5)
 
     return ops.mean(ops.square(profile(hr) - profile(sr)))
-
-
-def hint_loss(taught, features):
-    """The share of a teacher's features that a student's do not explain (FitNets, eq. 3): 1 for nothing, 0 for all.
-
-    Both are lists of features (batch, h, w, c): the teacher's ``standardised``, and the student's projected onto them.
-    """
-    return sum(ops.mean(ops.square(truth - guess)) for truth, guess in zip(taught, features, strict=True)) / len(taught)
-
-
-def standardised(features):
-    """Features (batch, h, w, c) as float32 without their border, every channel of mean 0 and variance 1.
-
-    At the border, next to the zeros of the padding, a network's features can be many times as large as elsewhere.
-    """
-    border = HINT_BORDER
-    features = ops.cast(features[:, border:-border, border:-border], "float32")
-    mean, variance = ops.moments(features, axes=(0, 1, 2))
-    return (features - mean) / ops.sqrt(variance + 1e-6 * ops.mean(variance) + keras.config.epsilon())
 
 
 def adversarial_loss(real, fake):

@@ -1,5 +1,7 @@
 """Muon for convolutions."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -13,37 +15,56 @@ class Muon(keras.optimizers.Adam):
 
     MOMENTUM = 0.95
 
-    def update_step(self, gradient, variable, learning_rate):
-        if len(variable.shape) != 4 or 3 in variable.shape[-2:]:
-            return super().update_step(gradient, variable, learning_rate)
-        momentum = self._momentums[self._get_variable_index(variable)]
-        self.assign(momentum, self.MOMENTUM * momentum + gradient)
-        step = ops.reshape(gradient + self.MOMENTUM * momentum, (-1, variable.shape[-1]))
-        step = 0.2 * max(step.shape) ** 0.5 * orthogonalised(step)
-        self.assign_sub(variable, learning_rate * ops.reshape(step, variable.shape))
+    def _backend_update_step(self, gradients, variables, learning_rate):
+        # Convolutions of one shape take one step together: one after the other, their small matrix products would take
+        # a GPU longer than the network does.
+        groups = {}
+        for gradient, variable in zip(gradients, variables, strict=True):
+            if len(variable.shape) == 4 and 3 not in variable.shape[-2:]:
+                groups.setdefault(tuple(variable.shape), []).append((gradient, variable))
+            else:
+                self.update_step(gradient, variable, learning_rate)
+        for pairs in groups.values():
+            self.update_convolutions(*zip(*pairs, strict=True), learning_rate)
+
+    def update_convolutions(self, gradients, variables, learning_rate):
+        """The step of kernels of one shape."""
+        momentums = [self._momentums[self._get_variable_index(variable)] for variable in variables]
+        for momentum, gradient in zip(momentums, gradients, strict=True):
+            self.assign(momentum, self.MOMENTUM * momentum + gradient)
+        shape = variables[0].shape
+        looked_ahead = [
+            gradient + self.MOMENTUM * momentum for momentum, gradient in zip(momentums, gradients, strict=True)
+        ]
+        matrices = orthogonalised(ops.reshape(ops.stack(looked_ahead), (len(variables), -1, shape[-1])))
+        steps = learning_rate * 0.2 * max(matrices.shape[1:]) ** 0.5 * ops.reshape(matrices, (-1, *shape))
+        for variable, step in zip(variables, ops.unstack(steps), strict=True):
+            self.assign_sub(variable, step)
 
 
-def orthogonalised(matrix):
-    """The orthogonal factor of a matrix's polar decomposition, approximately: singular values between 0.7 and 1.2.
+def orthogonalised(matrices):
+    """The orthogonal factors of matrices' polar decompositions, approximately: singular values between 0.7 and 1.2.
 
-    Five Newton-Schulz steps with the coefficients of Jordan et al. 2024.
+    Five Newton-Schulz steps with the coefficients of Jordan et al. 2024 on matrices (b, m, n).
     """
-    if matrix.shape[0] < matrix.shape[1]:
-        return ops.transpose(orthogonalised(ops.transpose(matrix)))
-    matrix = matrix / (ops.norm(matrix) + keras.config.epsilon())
+    if matrices.shape[1] < matrices.shape[2]:
+        return ops.transpose(orthogonalised(ops.transpose(matrices, (0, 2, 1))), (0, 2, 1))
+    matrices = matrices / (ops.norm(matrices, axis=(1, 2), keepdims=True) + keras.config.epsilon())
     for _ in range(5):
-        gram = ops.matmul(ops.transpose(matrix), matrix)
-        matrix = 3.4445 * matrix + ops.matmul(matrix, -4.7750 * gram + 2.0315 * ops.matmul(gram, gram))
-    return matrix
+        gram = ops.matmul(ops.transpose(matrices, (0, 2, 1)), matrices)
+        matrices = 3.4445 * matrices + ops.matmul(matrices, -4.7750 * gram + 2.0315 * ops.matmul(gram, gram))
+    return matrices
 
 
-def optimizer(kind: type, peak: float, steps: int, warm_up: int = 100, **options) -> keras.optimizers.Optimizer:
-    """Muon or Adam with a linear warm-up to ``peak`` and a cosine decay to 1e-6 at ``steps``.
+def optimizer(kind: type, **options) -> keras.optimizers.Optimizer:
+    """Muon or Adam with the settings of all runs; gradients are clipped to a global norm of 0.5.
 
-    Gradients are clipped to a global norm of 0.5. kind: the class.  options: its own.
+    kind: the class.  options: its own. The learning rate is set while it trains: see ``learning_rate``.
     """
-    warm_up = min(warm_up, steps // 2)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, steps - warm_up, alpha=1e-6 / peak, warmup_target=peak, warmup_steps=warm_up
-    )
-    return kind(schedule, beta_1=0.9, beta_2=0.99, global_clipnorm=0.5, **options)
+    return kind(0.0, beta_1=0.9, beta_2=0.99, global_clipnorm=0.5, **options)
+
+
+def learning_rate(peak: float, step: int, progress: float, warm_up: int = 100) -> float:
+    """A linear warm-up over the first steps to ``peak``, a cosine decay to 1e-6 as ``progress`` goes from 0 to 1."""
+    decay = (1 + math.cos(math.pi * min(progress, 1))) / 2
+    return min(step / warm_up, 1) * (1e-6 + (peak - 1e-6) * decay)

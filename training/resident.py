@@ -11,58 +11,61 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+from tqdm import tqdm
 
-from superres.network import SCALE
-from training.adversarial import SRGAN
-from training.data import DEGRADATIONS, Patches, read_hr, training_pair
+from superres import SCALE
+from training.adversarial import Trainer
+from training.data import SHARES, SOFT, Patches, read_hr, soften
 
 COPIES = 12  # degraded copies of a photograph
+SOFT_COPIES = 4  # of its softened version
 
 
 class Photographs(NamedTuple):
-    """Photographs, ``COPIES`` degraded copies of each, and which of them are in one folder, as arrays."""
+    """Photographs, as they are or softened, and degraded copies of each: their pixels (n, 3), row by row."""
 
-    hr: jax.Array  # (n, 3), the pixels of all photographs, row by row
-    lr: jax.Array  # those of all copies
+    hr: jax.Array
+    lr: jax.Array
+
+
+class Layout(NamedTuple):
+    """Where in the arrays of ``Photographs`` each photograph is, and which are in one folder."""
+
     height: jax.Array  # of each photograph's copies, in pixels
     width: jax.Array
     start: jax.Array  # the number of LR pixels, of one copy each, before a photograph's
     folder_start: jax.Array  # each folder's first photograph
     folder_size: jax.Array  # photographs in each folder
-    clean: jax.Array | None = None  # with targets, the pixels of each photograph's clean input
-    target: jax.Array | None = None
 
 
 class ResidentPatches(Patches):
-    """The patches of ``Patches``, all photographs and ``COPIES`` degraded copies of each in the accelerator's memory.
+    """The patches of ``Patches``, all photographs and degraded copies of each in the accelerator's memory.
 
-    Batch ``n`` depends on the arguments and on ``n`` alone.
+    Batch ``n`` depends on the arguments and on ``n`` alone; its first patches are the softened ones.
     """
 
-    def __init__(self, folders, batch=16, patch=24, seed=0, degradations=DEGRADATIONS, targets=None):
+    def __init__(self, folders, batch=16, patch=24, seed=0, shares=SHARES):
         """The arguments and errors of ``Patches``."""
-        super().__init__(folders, batch, patch, seed, degradations, targets)
+        super().__init__(folders, batch, patch, seed, shares)
+        self.soft = round(SOFT * batch)
         paths = [path for paths in self.folders for path in paths]
         with ThreadPoolExecutor() as pool:
-            originals, copies, *taught = zip(*pool.map(self.load, range(len(paths)), paths), strict=True)
-        sizes = np.array([image.shape[:2] for image in originals]) // SCALE
+            loaded = pool.map(self.load, range(len(paths)), paths)
+            sharp, soft = zip(*tqdm(loaded, total=len(paths), desc="photographs", unit="image"), strict=True)
+        sizes = np.array([hr.shape[:2] for hr, _ in sharp]) // SCALE
         pixels = sizes.prod(axis=1)
         counts = np.array([len(paths) for paths in self.folders])
-        arrays = (
-            join(originals),
-            join(image for images in copies for image in images),
-            *sizes.T,
-            np.cumsum(pixels) - pixels,
-            np.cumsum(counts) - counts,
-            counts,
-            *map(join, taught),
-        )
-        self.photographs = Photographs(*map(jnp.asarray, arrays))
+        layout = Layout(*map(jnp.asarray, (*sizes.T, np.cumsum(pixels) - pixels, np.cumsum(counts) - counts, counts)))
+        self.photographs = layout, join(sharp), join(soft)
 
     def load(self, index, path):
+        """A photograph and its copies, and the same of its softened version."""
         rng = np.random.default_rng((self.seed, index))
         hr = read_hr(path)
-        return hr, [self.degraded(hr, rng) for _ in range(COPIES)], *self.taught(path, hr)
+        return [
+            (version, [self.degraded(version, rng) for _ in range(copies)])
+            for version, copies in ((hr, COPIES), (soften(hr, rng), SOFT_COPIES))
+        ]
 
     def __getitem__(self, n):
         return self.draw(self.photographs, n)
@@ -72,28 +75,34 @@ class ResidentPatches(Patches):
 
         The ``photographs`` are an argument of that code: read from this object, they would be a constant in it.
         """
+        layout, sharp, soft = photographs
         keys = jax.random.split(jax.random.fold_in(jax.random.key(self.seed), n), 6)
         folder, image, y, x, copy, orientation = (
             functools.partial(jax.random.randint, key, (self.batch,), 0) for key in keys
         )
         folder = folder(len(self.folders))
-        image = photographs.folder_start[folder] + image(photographs.folder_size[folder])
-        height, width, start = (array[image] for array in (photographs.height, photographs.width, photographs.start))
-        y, x, copy, orientation = y(height - self.patch + 1), x(width - self.patch + 1), copy(COPIES), orientation(8)
-        small = width, y, x, self.patch, orientation
-        large = SCALE**2 * start, SCALE * width, SCALE * y, SCALE * x, SCALE * self.patch, orientation
-        batch = cut(photographs.lr, COPIES * start + copy * height * width, *small), cut(photographs.hr, *large)
-        if not self.targets:
-            return batch
-        return *batch, cut(photographs.clean, start, *small), cut(photographs.target, *large)
+        image = layout.folder_start[folder] + image(layout.folder_size[folder])
+        height, width, start = (array[image] for array in (layout.height, layout.width, layout.start))
+        y, x, orientation = y(height - self.patch + 1), x(width - self.patch + 1), orientation(8)
+
+        def patches(version, copies, part):
+            small = copies * start + copy(copies) * height * width, width, y, x, orientation
+            large = SCALE**2 * start, SCALE * width, SCALE * y, SCALE * x, orientation
+            sides = (version.lr, self.patch, small), (version.hr, SCALE * self.patch, large)
+            return [cut(pixels, side, *(each[part] for each in place)) for pixels, side, place in sides]
+
+        parts = patches(soft, SOFT_COPIES, slice(self.soft)), patches(sharp, COPIES, slice(self.soft, None))
+        return tuple(map(jnp.concatenate, zip(*parts, strict=True)))
 
 
-def join(images):
-    """The pixels of images (h, w, 3), row by row: (n, 3)."""
-    return np.concatenate([image.reshape(-1, 3) for image in images])
+def join(loaded):
+    """Images and their degraded copies as ``Photographs``."""
+    hr, copies = zip(*loaded, strict=True)
+    sides = hr, [image for images in copies for image in images]
+    return Photographs(*(jnp.asarray(np.concatenate([image.reshape(-1, 3) for image in side])) for side in sides))
 
 
-def cut(pixels, start, width, y, x, side, orientation):
+def cut(pixels, side, start, width, y, x, orientation):
     """Square patches (b, side, side, 3) of images that lie one after the other in ``pixels`` (n, 3), row by row.
 
     For each patch: where its image starts, the image's width, the patch's place, one of eight orientations.
@@ -106,7 +115,7 @@ def cut(pixels, start, width, y, x, side, orientation):
     return pixels[start + (y + rows) * width + x + columns].astype(jnp.float32)
 
 
-def resident_steps(trainer: SRGAN, patches: ResidentPatches):
+def resident_steps(trainer: Trainer, patches: ResidentPatches):
     """A generator function of a count: that many steps of training, of each the terms of the loss.
 
     ``trainer``'s variables have their new values only when it is exhausted.
@@ -132,42 +141,40 @@ def variables(trainer):
     discriminator = trainer.discriminator.non_trainable_variables if trainer.discriminator else []
     return [
         trainer.network.trainable_variables,
-        trainer.auxiliary_variables,
+        trainer.discriminator_variables,
         trainer.optimizer.variables,
-        trainer.auxiliary_optimizer.variables,
+        trainer.discriminator_optimizer.variables,
         [*discriminator, trainer.crop_seed.state],
     ]
 
 
 def training_step(trainer, patches):
-    """``SRGAN.train_step`` on batch ``n`` as a function without side effects, to the new state and the terms."""
-    network, auxiliary, *_, others = variables(trainer)
+    """``Trainer.train_step`` on batch ``n`` as a function without side effects, to the new state and the terms."""
+    network, discriminator, *_, others = variables(trainer)
 
     def step(state, photographs, n):
-        weights, auxiliary_weights, optimizer, auxiliary_optimizer, other_values = state
-        (lr, clean), (hr, target) = training_pair("srgan", patches.draw(photographs, n))
+        weights, discriminator_weights, optimizer, discriminator_optimizer, other_values = state
+        lr, hr = patches.draw(photographs, n)
 
-        def losses(weights, auxiliary_weights):
-            values = [*weights, *auxiliary_weights, *other_values]
-            with keras.StatelessScope(zip([*network, *auxiliary, *others], values, strict=True)) as scope:
-                terms = trainer.losses(lr, clean, hr, target)
+        def losses(weights, discriminator_weights):
+            values = [*weights, *discriminator_weights, *other_values]
+            with keras.StatelessScope(zip([*network, *discriminator, *others], values, strict=True)) as scope:
+                terms = trainer.losses(lr, hr)
             # Spectral normalisation assigns its kernels in the forward pass. Unlike a tape's, the gradient passes
             # through it.
-            assigned = [[scope.get_current_value(variable) for variable in group] for group in (auxiliary, others)]
+            assigned = [[scope.get_current_value(variable) for variable in group] for group in (discriminator, others)]
             return (terms["loss"], terms.get("discriminator", 0.0)), (assigned, terms)
 
-        _, gradient, ((auxiliary_weights, other_values), terms) = jax.vjp(
-            losses, weights, auxiliary_weights, has_aux=True
+        _, gradient, ((discriminator_weights, other_values), terms) = jax.vjp(
+            losses, weights, discriminator_weights, has_aux=True
         )
-        network_gradients, projections = gradient((1.0, 0.0))
-        weights, optimizer = trainer.optimizer.stateless_apply(optimizer, network_gradients, weights)
-        if auxiliary:
-            # The discriminator's of its own loss, the projections', which come last, of the generator's.
-            _, auxiliary_gradients = gradient((0.0, 1.0))
-            count = len(auxiliary) - len(trainer.projection_variables)
-            auxiliary_weights, auxiliary_optimizer = trainer.auxiliary_optimizer.stateless_apply(
-                auxiliary_optimizer, [*auxiliary_gradients[:count], *projections[count:]], auxiliary_weights
+        generator_gradients, _ = gradient((1.0, 0.0))
+        weights, optimizer = trainer.optimizer.stateless_apply(optimizer, generator_gradients, weights)
+        if discriminator:
+            _, discriminator_gradients = gradient((0.0, 1.0))
+            discriminator_weights, discriminator_optimizer = trainer.discriminator_optimizer.stateless_apply(
+                discriminator_optimizer, discriminator_gradients, discriminator_weights
             )
-        return [weights, auxiliary_weights, optimizer, auxiliary_optimizer, other_values], terms
+        return [weights, discriminator_weights, optimizer, discriminator_optimizer, other_values], terms
 
     return step

@@ -2,20 +2,22 @@
 
     python -m training.train srresnet --data PHOTOS --out runs/srresnet
     python -m training.train srgan    --data PHOTOS --out runs/srgan --start runs/srresnet/srresnet_x4.keras
-    python -m training.train @training/recipes/srgan.txt --data PHOTOS --out runs/srgan --targets TARGETS
+    python -m training.train @training/recipes/srgan.txt --data PHOTOS --out runs/srgan
 
 A recipe is a file of such options. The run directory gets, at every checkpoint, METHOD_x4.keras (the exponential
 moving average of the weights, float32), a sheet of sample patches (low resolution, result, original), state.npz and
-the rows of log.csv. The same command again takes a killed run up at its last checkpoint. KERAS_BACKEND chooses the
-framework (tried: tensorflow, torch; jax with --resident, for a GPU).
+the rows of log.csv. The same command again takes a killed run up at its last checkpoint. On a GPU: KERAS_BACKEND=jax
+and --resident.
 """
 
 import argparse
 import csv
 import itertools
+import json
 import os
 import shlex
 import time
+import zipfile
 from pathlib import Path
 
 import keras
@@ -24,30 +26,26 @@ from keras import ops
 from PIL import Image
 from tqdm import tqdm
 
+from superres import SCALE
+from superres.degrade import to_uint8
 from superres.hardware import has_native_bfloat16
 from superres.measures import psnr
-from superres.network import SCALE, generator, srcnn
-from training.adversarial import SRGAN, discriminator
-from training.data import (
-    DEGRADATIONS,
-    Patches,
-    bicubic_upscale,
-    find_images,
-    find_originals,
-    low_resolution,
-    read_hr,
-    to_uint8,
-    training_pair,
-)
+from superres.network import generator, srcnn
+from training.adversarial import Trainer, discriminator
+from training.data import SHARES, Patches, find_originals, low_resolution, read_hr, srcnn_input, training_pair
 from training.initialise import start_as_upscaler, start_from
-from training.losses import HINT_BORDER, WEIGHTS, feature_network, l2_loss
-from training.optimizers import Muon, optimizer
-from training.teacher import Targets, load_teacher
+from training.losses import WEIGHTS, feature_network, l2_loss
+from training.optimizers import Muon, learning_rate, optimizer
 
 NETWORKS = {"srcnn": srcnn, "srresnet": generator, "srgan": generator}
 LEARNING_RATES = {"srcnn": 1e-3, "srresnet": 5e-4, "srgan": 1e-4}
 LOG_EVERY = 50  # steps
 STATE = "state.npz"
+# The options that make a recipe: with others, a run is another run.
+RECIPE = (
+    "method", "steps", "minutes", "batch", "patch", "crop", "degradations", "seed", "weights", "learning_rate",
+    "discriminator_rate", "ema", "dtype", "resident",
+)  # fmt: skip
 
 
 def prepare(args: argparse.Namespace) -> tuple:
@@ -59,16 +57,14 @@ def prepare(args: argparse.Namespace) -> tuple:
         raise ValueError("--steps, --batch and --checkpoint must be 1 or more")
     if args.patch < 8:
         raise ValueError(f"--patch must be 8 or more, got {args.patch}")
-    for option in ("learning_rate", "auxiliary_rate"):
-        if (rate := getattr(args, option)) is not None and rate <= 0:
-            raise ValueError(f"--{option.replace('_', '-')} must be above 0, got {rate:g}")
+    for option in ("minutes", "learning_rate", "discriminator_rate"):
+        if (value := getattr(args, option)) is not None and not 0 < value < float("inf"):
+            raise ValueError(f"--{option.replace('_', '-')} must be above 0, got {value:g}")
     on_jax = keras.backend.backend() == "jax"
     if args.resident and (not on_jax or args.method == "srcnn"):
         raise ValueError("--resident is for the srresnet and the srgan on KERAS_BACKEND=jax")
     if on_jax and args.method != "srcnn" and not args.resident:
         raise ValueError(f"on KERAS_BACKEND=jax the {args.method} trains with --resident")
-    if args.targets and args.method != "srgan":
-        raise ValueError(f"--targets are for the srgan, the {args.method} learns from the originals")
     keras.utils.set_random_seed(args.seed)
     average = NETWORKS[args.method]()  # before the precision is set: what is published is float32
     keras.config.set_dtype_policy(args.dtype)
@@ -81,20 +77,17 @@ def prepare(args: argparse.Namespace) -> tuple:
         start_as_upscaler(network)
     trainer = prepare_trainer(args, network)
     if (args.out / STATE).exists():
-        restore(args.out / STATE, state(trainer))
+        restore(args, trainer)
     validation = validation_pairs(args) if args.validate else []
     args.out.mkdir(parents=True, exist_ok=True)
     return patches, trainer, average, validation
 
 
 def prepare_patches(args):
-    targets, kind = None, Patches
+    patches = Patches
     if args.resident:
-        from training.resident import ResidentPatches as kind  # needs JAX
-    if args.targets:
-        paths = [path for folder in args.data for path in find_images(folder)]
-        targets = Targets(args.targets, paths, args.teacher)
-    return kind(args.data, args.batch, args.patch, args.seed, dict(args.degradations), targets)
+        from training.resident import ResidentPatches as patches  # needs JAX
+    return patches(args.data, args.batch, args.patch, args.seed, dict(args.degradations))
 
 
 def validation_pairs(args):
@@ -103,14 +96,13 @@ def validation_pairs(args):
     for path in find_originals(args.validate)[:8]:
         hr = read_hr(path)
         lr = low_resolution(path, hr, "clean")
-        pairs.append((bicubic_upscale(lr) if args.method == "srcnn" else lr, hr))
+        pairs.append((srcnn_input(lr) if args.method == "srcnn" else lr, hr))
     return pairs
 
 
 def prepare_trainer(args, network):
-    """What trains the network: the compiled Keras model of an SRCNN, or an ``SRGAN``, for SRResNet with L1 alone."""
-    peak = args.learning_rate or LEARNING_RATES[args.method]
-    muon = optimizer(Muon, peak, args.steps, use_ema=True, ema_momentum=args.ema)
+    """What trains the network: the compiled Keras model of an SRCNN, or a ``Trainer``, for SRResNet with L1 alone."""
+    muon = optimizer(Muon, use_ema=True, ema_momentum=args.ema)
     if args.method == "srcnn":
         network.compile(muon, loss=l2_loss)
         muon.build(network.trainable_variables)
@@ -118,52 +110,59 @@ def prepare_trainer(args, network):
     weights = WEIGHTS | dict(args.weights)
     if args.method == "srresnet":
         weights = dict.fromkeys(WEIGHTS, 0.0) | {"pixel": 1.0}
-    if weights["hint"] and not (args.teacher and args.targets):
-        raise ValueError("a hint loss needs --teacher and --targets")
-    if weights["hint"] and args.patch <= 2 * HINT_BORDER:
-        raise ValueError(f"a hint loss needs a --patch of more than {2 * HINT_BORDER}, got {args.patch}")
     if args.crop is not None and not (16 <= args.crop <= SCALE * args.patch and args.crop % 8 == 0):
         raise ValueError(f"--crop must be a multiple of 8 from 16 to {SCALE * args.patch}, got {args.crop}")
-    teacher = load_teacher(args.teacher) if weights["hint"] else None
     features = feature_network(args.vgg) if weights["content"] else None
-    trainer = SRGAN(network, weights, args.patch, features, discriminator(), teacher, args.crop)
-    trainer.compile(muon, optimizer(keras.optimizers.Adam, args.auxiliary_rate or peak, args.steps))
+    trainer = Trainer(network, weights, args.patch, features, discriminator(), args.crop)
+    trainer.compile(muon, optimizer(keras.optimizers.Adam))
     return trainer
 
 
 def train(args, patches, trainer, average, validation):
-    """Train from the step that ``prepare`` restored to ``args.steps``, a checkpoint every ``args.checkpoint``."""
+    """Train from the step that ``prepare`` restored to the end, with a checkpoint every ``args.checkpoint`` steps."""
     done = int(trainer.optimizer.iterations)
     log = Log(args.out / "log.csv", done)
     sample = training_pair(args.method, patches[0])
-    if args.method == "srgan" and trainer.projections and done == 0:
-        trainer.fit_projections([training_pair(args.method, patches[8 * n])[0] for n in range(16)])
     if args.resident:
         from training.resident import resident_steps  # needs JAX
 
         steps = resident_steps(trainer, patches)
     else:
         steps = streamed_steps(args.method, trainer, patches)
-    progress = tqdm(initial=done, total=args.steps, desc=args.method, unit="step")
+    bar = tqdm(initial=done, total=None if args.minutes else args.steps, desc=args.method, unit="step")
     start, recent = time.monotonic() - log.seconds, []
-    while done < args.steps:
-        count = min(args.steps - done, *(every - done % every for every in (args.checkpoint, LOG_EVERY)))
+    while (progress := progress_of(args, done, time.monotonic() - start)) < 1:
+        count = min(every - done % every for every in (args.checkpoint, LOG_EVERY))
+        count = count if args.minutes else min(count, args.steps - done)
+        set_learning_rates(args, trainer, done + count, progress)
         for terms in steps(count):
             recent.append(terms)
-            progress.update()
+            bar.update()
         done += count
-        checkpoint = done % args.checkpoint == 0 or done == args.steps
+        means = {name: float(ops.mean(ops.stack([terms[name] for terms in recent]))) for name in recent[0]}
+        seconds = time.monotonic() - start
+        checkpoint = done % args.checkpoint == 0 or progress_of(args, done, seconds) >= 1
         if checkpoint:
             trainer.optimizer.finalize_variable_values(average.trainable_variables)
             write_atomically(args.out / f"{args.method}_x4.keras", average.save)
             write_atomically(args.out / f"sample_{done:06d}.png", sample_sheet(average, *sample).save)
-            write_atomically(args.out / STATE, lambda path: np.savez(path, *map(ops.convert_to_numpy, state(trainer))))
-        means = {name: float(np.mean([terms[name] for terms in recent])) for name in recent[0]}
-        row = {"step": done, "seconds": time.monotonic() - start}
-        row |= {"learning_rate": float(trainer.optimizer.learning_rate)} | means
+            write_atomically(args.out / STATE, lambda path: save_state(path, args, trainer))
+        row = {"step": done, "seconds": seconds, "learning_rate": float(trainer.optimizer.learning_rate)} | means
         log.write(row | {"psnr": validate(average, validation) if checkpoint and validation else ""})
-        progress.set_postfix(means)
+        bar.set_postfix(means)
         recent.clear()
+
+
+def progress_of(args, step, seconds):
+    """The share of a run that is done: of its minutes, or of its steps."""
+    return seconds / (60 * args.minutes) if args.minutes else step / args.steps
+
+
+def set_learning_rates(args, trainer, step, progress):
+    peak = args.learning_rate or LEARNING_RATES[args.method]
+    trainer.optimizer.learning_rate = learning_rate(peak, step, progress)
+    if args.method == "srgan":
+        trainer.discriminator_optimizer.learning_rate = learning_rate(args.discriminator_rate or peak, step, progress)
 
 
 def streamed_steps(method, trainer, patches):
@@ -206,16 +205,31 @@ class Log:
 
 def state(trainer):
     """The variables that a run is resumed from, in a fixed order."""
-    weights = trainer.state if isinstance(trainer, SRGAN) else trainer.weights
+    weights = trainer.state if isinstance(trainer, Trainer) else trainer.weights
     return [*weights, *trainer.optimizer.variables]
 
 
-def restore(path, variables):
-    with np.load(path) as arrays:
-        values = [arrays[name] for name in arrays.files]
-    if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
-        raise ValueError(f"{path} is the state of another kind of run")
-    for variable, value in zip(variables, values, strict=True):
+def recipe(args):
+    """What a run depends on, beside its photographs and the weights that it starts from, as JSON."""
+    return json.dumps({option: getattr(args, option) for option in RECIPE})
+
+
+def save_state(path, args, trainer):
+    np.savez(path, *map(ops.convert_to_numpy, state(trainer)), recipe=recipe(args))
+
+
+def restore(args, trainer):
+    """Take a run up from its state; raises ValueError for that of another recipe, or a damaged file."""
+    path, variables = args.out / STATE, state(trainer)
+    try:
+        with np.load(path) as arrays:
+            values = dict(arrays)
+        then, now = json.loads(str(values.pop("recipe"))), json.loads(recipe(args))
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is damaged, or no state of a run: {error}") from error
+    if different := [f"{option} {then[option]}, not {now[option]}" for option in RECIPE if then[option] != now[option]]:
+        raise ValueError(f"{path} is of a run with {'; '.join(different)}: use another --out, or the same options")
+    for variable, value in zip(variables, values.values(), strict=True):
         variable.assign(value)
 
 
@@ -228,7 +242,7 @@ def write_atomically(path, write):
 
 def sample_sheet(network, lr, hr):
     """A Pillow image with a row per patch: low resolution in large pixels, the network's result, the original."""
-    lr, hr = (np.asarray(side[0] if isinstance(side, tuple) else side) for side in (lr, hr))
+    lr, hr = map(np.asarray, (lr, hr))
     scale = hr.shape[1] // lr.shape[1]
     # Not `predict`: in JAX it would take the arrays for its own that the network shares with the optimizer's average.
     columns = lr.repeat(scale, axis=1).repeat(scale, axis=2), ops.convert_to_numpy(network(lr)), hr
@@ -253,9 +267,9 @@ def loss_weight(text):
 def degradation_share(text):
     """An argument ``NAME`` or ``NAME=SHARE``."""
     name, _, share = text.partition("=")
-    if name not in DEGRADATIONS:
-        raise argparse.ArgumentTypeError(f"unknown degradation {name!r}, expected one of {', '.join(DEGRADATIONS)}")
-    share = float(share or DEGRADATIONS[name])
+    if name not in SHARES:
+        raise argparse.ArgumentTypeError(f"unknown degradation {name!r}, expected one of {', '.join(SHARES)}")
+    share = float(share or SHARES[name])
     if not 0 < share < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a share above 0, got {text!r}")
     return name, share
@@ -268,21 +282,22 @@ def main(arguments=None):
     )  # fmt: skip
     rates = ", ".join(f"{method} {rate:g}" for method, rate in LEARNING_RATES.items())
     weights = ", ".join(f"{term}={weight:g}" for term, weight in WEIGHTS.items())
-    shares = ", ".join(f"{name}={share:g}" for name, share in DEGRADATIONS.items())
+    shares = ", ".join(f"{name}={share:g}" for name, share in SHARES.items())
     add = parser.add_argument
     add("method", choices=NETWORKS)
     add("--data", nargs="+", required=True, metavar="DIR", help="folders of photographs, each with an equal share")
     add("--out", type=Path, required=True, metavar="RUN_DIR", help="where the run's files go, and are taken up from")
-    add("--steps", type=int, default=100_000, help="length of the run and of its schedule (default %(default)s)")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=int, default=100_000,
+        help="length of the run and of its schedule (default %(default)s)")  # fmt: skip
+    length.add_argument("--minutes", type=float, help="the same by time, that of earlier parts of the run included")
     add("--batch", type=int, default=16, help="patches in a batch (default %(default)s)")
     add("--patch", type=int, default=24, help="side of a low-resolution patch, pixels (default %(default)s)")
-    add("--degradations", nargs="+", type=degradation_share, default=list(DEGRADATIONS.items()), metavar="NAME[=SHARE]",
+    add("--degradations", nargs="+", type=degradation_share, default=list(SHARES.items()), metavar="NAME[=SHARE]",
         help=f"low-resolution inputs to draw (default: {shares})")  # fmt: skip
     add("--seed", type=int, default=0, help="of initial weights and batches (default %(default)s)")
     add("--start", metavar="FILE.keras", help="weights to start from (default: those of a bilinear upscaler)")
     add("--vgg", nargs="+", metavar="FILE.npz", help="VGG19 for the content loss (default: keras.applications's)")
-    add("--targets", metavar="DIR", help="a folder of training.teacher's, to learn from in place of the originals")
-    add("--teacher", metavar="FILE", help="the targets' teacher, for the hint loss")
     add("--weights", nargs="+", type=loss_weight, default=[], metavar="TERM=WEIGHT",
         help=f"of the SRGAN's loss (default: {weights})")  # fmt: skip
     add("--crop", type=int, metavar="PIXELS",
@@ -292,7 +307,7 @@ def main(arguments=None):
         default="mixed_bfloat16" if has_native_bfloat16() else "float32",
         help="default: mixed_bfloat16 where the CPU computes it, as here: %(default)s")  # fmt: skip
     add("--learning-rate", type=float, metavar="RATE", help=f"peak (default: {rates})")
-    add("--auxiliary-rate", type=float, metavar="RATE", help="peak of the discriminator's (default: the same)")
+    add("--discriminator-rate", type=float, metavar="RATE", help="peak of the discriminator's (default: the same)")
     add("--ema", type=float, default=0.999, help="momentum of the moving average of weights (default %(default)s)")
     add("--validate", metavar="DIR", help="images whose PSNR is logged at every checkpoint, eight at most")
     add("--checkpoint", type=int, default=1000, metavar="STEPS", help="steps between checkpoints (default %(default)s)")
