@@ -104,18 +104,18 @@ def test_start_and_seed_are_heeded(prepared, tmp_path):
 
 def test_options_of_the_srgan(prepared, vgg, tmp_path):
     (tmp_path / "recipe.txt").write_text(
-        f"--vgg '{vgg}'  # a comment\n\n# --steps 9\n--steps 7 --ema 0.5\n--learning-rate 1e-2 --auxiliary-rate 2e-3\n"
+        f"--vgg '{vgg}'  # a comment\n\n# --steps 9\n--steps 7 --ema 0.5\n--learning-rate 1e-2 --discriminator-rate 2e-3\n"
     )
-    options = f"@{tmp_path / 'recipe.txt'}", "--weights", "pixel=3", "hint=0", "--crop", 40
+    options = f"@{tmp_path / 'recipe.txt'}", "--weights", "pixel=3", "--crop", 40
     args, patches, trainer, *_ = prepared("srgan", *options)
     assert trainer.crop_size == 40
     assert (args.steps, args.ema, args.vgg) == (7, 0.5, [str(vgg)])
     assert trainer.loss_weights == losses.WEIGHTS | {"pixel": 3}
-    for optimizer, peak in ((trainer.optimizer, 1e-2), (trainer.auxiliary_optimizer, 2e-3)):
-        optimizer.iterations.assign(3)
-        assert float(optimizer.learning_rate) == pytest.approx(peak)
-    assert (patches.batch, patches.patch, patches.degradations) == (2, 16, list(data.DEGRADATIONS))
-    assert patches.shares == pytest.approx(list(data.DEGRADATIONS.values()))
+    train.set_learning_rates(args, trainer, step=100, progress=0)
+    rates = trainer.optimizer.learning_rate, trainer.discriminator_optimizer.learning_rate
+    assert list(map(float, rates)) == pytest.approx([1e-2, 2e-3])
+    assert (patches.batch, patches.patch, patches.degradations) == (2, 16, list(data.SHARES))
+    assert patches.shares == pytest.approx(list(data.SHARES.values()))
 
 
 def test_degradations_have_the_shares_asked_for(prepared):
@@ -137,15 +137,14 @@ def test_a_term_of_weight_0_loads_nothing(prepared, monkeypatch):
         ("srresnet", ["--start", "{tmp}/none.keras"], "none.keras: no such weights file"),
         ("srresnet", ["--start", "srcnn"], "srcnn holds another network than generator"),
         ("srresnet", ["--validate", "{tmp}/empty"], "no images"),
-        ("srresnet", ["--targets", "{tmp}/empty"], "--targets are for the srgan"),
         *(("srresnet", [option, 0], f"{option}") for option in ("--steps", "--batch", "--checkpoint", "--patch")),
         ("srresnet", ["--learning-rate", 0], "--learning-rate"),
-        ("srresnet", ["--auxiliary-rate", -1], "--auxiliary-rate"),
+        ("srresnet", ["--discriminator-rate", -1], "--discriminator-rate must be above 0, got -1"),
+        *(("srresnet", ["--minutes", value], "--minutes must be above 0") for value in (0, -1, "nan", "inf")),
         ("srgan", ["--vgg", "{tmp}/none.npz"], "none.npz"),
         ("srgan", ["--vgg", "{tmp}/other.npz"], "holds no VGG19 features"),
         ("srgan", ["--vgg", "{tmp}/photos/0.png"], "0.png is no .npz file"),
         ("srgan", ["--vgg", "{tmp}/cut.npz"], "cut.npz is no .npz file"),
-        ("srgan", ["--weights", "hint=1"], "a hint loss needs --teacher and --targets"),
         *(("srgan", ["--crop", side], "--crop must be a multiple of 8 from 16 to 64") for side in (8, 36, 72)),
         ("srgan", ["--resident"], "--resident is for the srresnet and the srgan on KERAS_BACKEND=jax"),
     ],
@@ -174,7 +173,7 @@ def test_a_weight_is_a_term_and_a_number(option, message, photos, tmp_path, tiny
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("blur", "unknown degradation 'blur', expected one of clean, cv2, gif, jpeg"),
+        ("blur", "unknown degradation 'blur', expected one of clean, cv2, gif, jpeg, photo"),
         ("clean=0", "expected a share above 0, got 'clean=0'"),
         ("clean=nan", "expected a share above 0"),
         ("clean=much", "invalid"),
@@ -285,7 +284,8 @@ def test_training_lowers_the_loss(rng, eager):
     """One batch over and over: no noise in the data, so the loss of a sound optimizer falls."""
     network = initialise.with_fast_tail(generator(blocks=1, channels=8))
     randomise(network)
-    network.compile(train.optimizer(train.Muon, 1e-3, 12, warm_up=1), loss=losses.l1_loss)
+    network.compile(train.optimizer(train.Muon), loss=losses.l1_loss)
+    network.optimizer.learning_rate = 1e-3
     lr, hr = (rng.uniform(0, 255, (2, side, side, 3)).astype("float32") for side in (8, 32))
     steps = [network.train_on_batch(lr, hr) for _ in range(12)]
     assert steps[-1] < 0.95 * steps[0]
