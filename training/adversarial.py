@@ -107,7 +107,7 @@ class Trainer(keras.Model):
         """One step of both networks on TensorFlow; ``training.resident`` has that of JAX."""
         import tensorflow as tf
 
-        lr, hr = data
+        lr, hr, _ = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape(persistent=True) as tape:
             terms = self.losses(lr, hr)
         # Both gradients are of the weights before the step.
