@@ -135,6 +135,15 @@ def photos(tmp_path, rng):
 
 
 @pytest.fixture
+def noise(tmp_path, rng):
+    """A folder of one image of noise, 72 x 72 pixels."""
+    folder = tmp_path / "noise"
+    folder.mkdir()
+    Image.fromarray(rng.integers(0, 256, (72, 72, 3), dtype=np.uint8)).save(folder / "0.png")
+    return folder
+
+
+@pytest.fixture
 def vgg(tmp_path, rng):
     """A feature network's file: VGG19 cut after block2_conv2, four channels wide."""
     shapes = {"preprocess": (1, 1, 3, 3), "block1_conv1": (3, 3, 3, 4)}
@@ -149,14 +158,11 @@ def vgg(tmp_path, rng):
 def tiny(monkeypatch):
     """Networks small enough to train in a test."""
     from superres.network import generator, srcnn
-    from training import adversarial, losses, train
+    from training import adversarial, train
 
     small = functools.partial(generator, blocks=1, channels=8)
     networks = {"srcnn": functools.partial(srcnn, filters=(8, 4)), "srresnet": small, "srgan": small}
     monkeypatch.setattr(train, "NETWORKS", networks)
-    monkeypatch.setattr(adversarial, "HINTS", ("block00", "skip"))
-    for module in (losses, train):
-        monkeypatch.setattr(module, "HINT_BORDER", 4)
     monkeypatch.setattr(train, "discriminator", functools.partial(adversarial.discriminator, channels=2))
 
 

@@ -53,6 +53,40 @@ def test_degradations_are_drawn_in_their_shares(photos, monkeypatch):
     assert shares == pytest.approx({"clean": 0.6, "gif": 0.15, "jpeg": 0.25}, abs=0.05)
 
 
+def test_folders_have_equal_shares_and_a_quarter_of_the_originals_is_softened(photos, tmp_path, monkeypatch):
+    (tmp_path / "black").mkdir()
+    Image.new("RGB", (130, 170)).save(tmp_path / "black" / "0.png")
+    sigmas = []
+    monkeypatch.setattr(data, "degrade", lambda hr, *_: hr[::4, ::4])
+    monkeypatch.setattr(data.cv2, "GaussianBlur", lambda hr, size, sigma: (sigmas.append(sigma), hr)[1])
+    patches = data.Patches([photos, tmp_path / "black"], batch=2, patch=16)
+    black = [not patches.entry(index)[1].any() for index in range(1000)]
+    assert np.mean(black) == pytest.approx(0.5, abs=0.05)
+    assert len(sigmas) / 1000 == pytest.approx(0.25, abs=0.04)
+    assert 0.5 <= min(sigmas) < 0.55 and 1.55 < max(sigmas) <= 1.6
+
+
+def test_a_softened_original_is_the_target_of_its_input(noise, monkeypatch):
+    monkeypatch.setattr(data, "SOFT", 1.0)
+    patches = data.Patches([noise], batch=2, patch=16, shares={"clean": 1})
+    lr, hr = patches.entry(0)
+    np.testing.assert_array_equal(lr, degrade(hr, "clean"))
+    assert 5 < hr.std() < 0.8 * data.read_hr(patches.folders[0][0]).std()
+
+
+def test_the_seed_decides_which_photographs_are_drawn(photos):
+    one, again, other = (data.Patches([photos], batch=2, patch=16, seed=seed) for seed in (1, 1, 2))
+    entries = [[patches.entry(index)[1].tobytes() for index in range(12)] for patches in (one, again, other)]
+    assert entries[0] == entries[1] != entries[2]
+
+
+def test_images_are_found_in_folders_below(photos):
+    (photos / "more").mkdir()
+    (photos / "0.png").rename(photos / "more" / "0.png")
+    (photos / "notes.txt").touch()
+    assert data.find_images(photos) == [photos / "1.png", photos / "2.png", photos / "more" / "0.png"]
+
+
 def test_memory_is_bounded(photos):
     patches = data.Patches([photos], batch=2, patch=16)
     for n in range(300):

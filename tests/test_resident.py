@@ -24,7 +24,7 @@ def test_batches_depend_on_seed_and_number_alone(photos):
 
 
 def test_patches_are_aligned_in_every_orientation(photos):
-    patches = resident.ResidentPatches([photos], batch=64, patch=16, degradations={"clean": 1})
+    patches = resident.ResidentPatches([photos], batch=64, patch=16, shares={"clean": 1})
     lr, hr = map(np.asarray, patches[0])
     assert lr.shape == (64, 16, 16, 3) and hr.shape == (64, 64, 64, 3) and lr.dtype == hr.dtype == np.float32
     means = hr.reshape(64, 16, 4, 16, 4, 3).mean((2, 4))
@@ -42,7 +42,7 @@ def test_a_patch_is_any_window_in_any_orientation():
     for _ in range(20):
         image, y, x, orientation = (rng.integers(limit, size=64) for limit in (2, 2, 3, 8))
         width = sizes[image, 1]
-        patches = np.asarray(resident.cut(pixels, start[image], width, y, x, 16, orientation))[..., 0]
+        patches = np.asarray(resident.cut(pixels, 16, start[image], width, y, x, orientation))[..., 0]
         seen |= set(zip(image, y, x, orientation, strict=True))
         for i, patch in enumerate(patches):
             whole = np.arange(np.prod(sizes[image[i]])).reshape(sizes[image[i]]) + start[image[i]]
@@ -50,7 +50,7 @@ def test_a_patch_is_any_window_in_any_orientation():
             orientations = [np.rot90(side, turns) for side in (window, window[:, ::-1]) for turns in range(4)]
             assert sum(np.array_equal(patch, each) for each in orientations) == 1
     one = [np.array([value]) for value in (0, 20, 0, 0)]
-    corners = [np.asarray(resident.cut(pixels, *one, 16, np.array([orientation]))) for orientation in range(8)]
+    corners = [np.asarray(resident.cut(pixels, 16, *one, np.array([orientation]))) for orientation in range(8)]
     assert len({patch.tobytes() for patch in corners}) == 8
     assert len(seen) == 2 * 2 * 3 * 8
 
@@ -67,67 +67,78 @@ def test_folders_have_equal_shares_and_degradations_theirs(photos, tmp_path, mon
     monkeypatch.setattr(data, "degrade", degrade)
     monkeypatch.setattr(resident, "COPIES", 500)
     patches = resident.ResidentPatches([photos, tmp_path / "black"], batch=1000, patch=8)
-    assert {name: names.count(name) / len(names) for name in resident.DEGRADATIONS} == pytest.approx(
-        resident.DEGRADATIONS, abs=0.05
-    )
+    assert {name: names.count(name) / len(names) for name in data.SHARES} == pytest.approx(data.SHARES, abs=0.05)
     lr, hr = map(np.asarray, patches[0])
     black = lr.max((1, 2, 3)) == 0
     assert black.mean() == pytest.approx(0.5, abs=0.05)
     np.testing.assert_array_equal(hr.max((1, 2, 3)) == 0, black)
 
 
+def test_every_place_is_drawn_in_every_orientation(tmp_path):
+    """A photograph whose pixels know their place, three rows and four columns larger than a patch."""
+    place = np.stack([*np.mgrid[:72, :76], np.zeros((72, 76))], -1).astype(np.uint8)
+    Image.fromarray(place).save(tmp_path / "0.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "degrade", lambda hr, *_: hr[::4, ::4])
+        patches = resident.ResidentPatches([tmp_path], batch=2000, patch=16)
+    seen = set()
+    for lr in np.asarray(patches[0][0])[patches.soft :]:
+        orientation = np.sign(lr[1, 0] - lr[0, 0]), np.sign(lr[0, 1] - lr[0, 0])
+        seen.add((*lr.min((0, 1)), *np.concatenate(orientation)))
+    assert len(seen) == 3 * 4 * 8
+
+
 def test_a_copy_is_of_its_own_photograph(tmp_path):
     """Photographs of one grey each, of different sizes, and copies that know their number."""
     for i, size in enumerate([(64, 80), (100, 72), (72, 72)]):
         Image.new("RGB", size, (40 * i,) * 3).save(tmp_path / f"{i}.png")
+    copies = resident.COPIES + resident.SOFT_COPIES
     with pytest.MonkeyPatch.context() as patch:
         numbers = iter(range(10_000))
-        patch.setattr(data, "degrade", lambda hr, *_: hr[::4, ::4] + np.uint8(next(numbers) % resident.COPIES))
+        patch.setattr(data, "degrade", lambda hr, *_: hr[::4, ::4] + np.uint8(next(numbers) % copies))
         patch.setattr(resident.ThreadPoolExecutor, "map", lambda pool, *arguments: map(*arguments))
         patches = resident.ResidentPatches([tmp_path], batch=500, patch=16)
     lr, hr = map(np.asarray, patches[0])
     assert (np.ptp(hr, axis=(1, 2, 3)) == 0).all() and (np.ptp(lr, axis=(1, 2, 3)) == 0).all()
     assert set(np.unique(hr)) == {0, 40, 80}
-    assert set(np.unique(lr - hr[:, :16, :16])) == set(range(resident.COPIES))
+    number = (lr - hr[:, :16, :16])[:, 0, 0, 0]
+    soft = number >= resident.COPIES
+    assert set(number) == set(range(copies))
+    np.testing.assert_array_equal(soft, np.arange(500) < 500 * data.SOFT)
 
 
-def test_targets_and_clean_inputs_are_of_the_same_patch(photos, tmp_path):
-    """Targets that are the originals' negatives."""
-    negatives = {path: 255 - data.read_hr(path) for path in data.find_images(photos)}
-    patches = resident.ResidentPatches([photos], batch=64, patch=16, degradations={"gif": 1}, targets=negatives)
-    lr, hr, clean, target = map(np.asarray, patches[0])
-    np.testing.assert_array_equal(target, 255 - hr)
-    assert clean.shape == lr.shape and 0 < np.abs(clean - lr).mean() < 20
-    means = hr.reshape(64, 16, 4, 16, 4, 3).mean((2, 4))
-    assert np.abs(clean - means)[:, 2:-2, 2:-2].mean((1, 2, 3)).max() < 3
+def test_softened_copies_have_softened_targets(noise):
+    patches = resident.ResidentPatches([noise], batch=40, patch=16, shares={"clean": 1})
+    lr, hr = map(np.asarray, patches[0])
+    assert (hr[: patches.soft].std((1, 2, 3)) < 0.8 * hr[patches.soft :].std((1, 2, 3)).min()).all()
+    means = hr.reshape(40, 16, 4, 16, 4, 3).mean((2, 4))
+    correlation = [np.corrcoef(*sides)[0, 1] for sides in zip(lr.reshape(40, -1), means.reshape(40, -1), strict=True)]
+    assert min(correlation) > 0.8
 
 
 def networks(features):
-    """An SRGAN of small networks with the same weights in every process, and a batch."""
+    """A trainer of small networks with the same weights in every process, and a batch."""
     rng = np.random.default_rng(0)
-    network, teacher = generator(blocks=1, channels=8), generator(blocks=1, channels=8)
+    network = generator(blocks=1, channels=8)
     # Not ours: through its spectral normalisation the gradient passes on JAX alone.
     discriminator = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(1, 3, padding="same")])
-    weights = {"content": 1.0, "adversarial": 0.5, "pixel": 10.0, "checkerboard": 2.0, "hint": 0.3}
-    srgan = adversarial.SRGAN(network, weights, 16, losses.feature_network([features]), discriminator, teacher, 64)
-    srgan.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
-    for model in (network, discriminator, teacher, *srgan.projections):
+    weights = {"content": 1.0, "adversarial": 0.5, "pixel": 10.0, "checkerboard": 2.0}
+    trainer = adversarial.Trainer(network, weights, 16, losses.feature_network([features]), discriminator, 64)
+    trainer.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+    for model in (network, discriminator):
         model.set_weights([rng.normal(0, 0.1, array.shape) for array in model.get_weights()])
-    lr, clean = rng.uniform(0, 255, (2, 2, 16, 16, 3)).astype("float32")
-    hr, target = rng.uniform(0, 255, (2, 2, 64, 64, 3)).astype("float32")
-    return srgan, (lr, hr, clean, target)
+    return trainer, tuple(rng.uniform(0, 255, (2, side, side, 3)).astype("float32") for side in (16, 64))
 
 
-def trained(srgan):
+def trained(trainer):
     """The weights that a step changes."""
-    variables = [*srgan.network.trainable_variables, *srgan.auxiliary_variables]
+    variables = [*trainer.network.trainable_variables, *trainer.discriminator_variables]
     return [keras.ops.convert_to_numpy(variable) for variable in variables]
 
 
 def in_another_process(features, photos, folder):
     """Run with JAX as backend: a step of ``networks``, saved as step.npz, and a run of the command line."""
-    adversarial.HINTS, losses.HINT_BORDER = ("block00", "skip"), 4
-    srgan, batch = networks(features)
+    trainer, batch = networks(features)
 
     class Batch:
         photographs = None
@@ -135,12 +146,20 @@ def in_another_process(features, photos, folder):
         def draw(self, photographs, n):
             return batch
 
-    (terms,) = resident.resident_steps(srgan, Batch())(1)
+    (terms,) = resident.resident_steps(trainer, Batch())(1)
     arrays = {name: np.asarray(term) for name, term in terms.items()}
-    np.savez(f"{folder}/step.npz", *trained(srgan), **arrays)
+    np.savez(f"{folder}/step.npz", *trained(trainer), **arrays)
 
     train.NETWORKS["srgan"] = functools.partial(generator, blocks=1, channels=8)
     train.discriminator = functools.partial(adversarial.discriminator, channels=2)
+    save_state = train.save_state
+
+    def save_more(path, args, trainer):
+        save_state(path, args, trainer)
+        others = map(keras.ops.convert_to_numpy, resident.variables(trainer)[-1])
+        np.savez(f"{folder}/others_{int(trainer.optimizer.iterations)}.npz", *others)
+
+    train.save_state = save_more
     options = ["--steps", "3", "--batch", "2", "--patch", "8", "--checkpoint", "2", "--dtype", "float32", "--resident"]
     train.main(["srgan", "--data", photos, "--out", f"{folder}/run", "--vgg", features, *options])
 
@@ -154,14 +173,14 @@ def test_jax(photos, tmp_path, vgg, tiny):
     assert result.returncode == 0, result.stderr
 
     # The step is that of the other backends.
-    srgan, (lr, hr, clean, target) = networks(vgg)
-    start = trained(srgan)
-    terms = srgan.train_step(((lr, clean), (hr, target)))
+    trainer, batch = networks(vgg)
+    start = trained(trainer)
+    terms = trainer.train_step(batch)
     with np.load(tmp_path / "step.npz") as arrays:
         saved = dict(arrays)
     for name, term in terms.items():
         assert float(saved.pop(name)) == pytest.approx(float(term), rel=1e-4), name
-    for array, other, first in zip(saved.values(), trained(srgan), start, strict=True):
+    for array, other, first in zip(saved.values(), trained(trainer), start, strict=True):
         assert np.abs(array - other).max() <= 0.02 * np.abs(other - first).max() + 1e-5
 
     # The run leaves its files.
@@ -172,6 +191,9 @@ def test_jax(photos, tmp_path, vgg, tiny):
     with np.load(tmp_path / "run" / "state.npz") as state:
         counts = [int(state[name]) for name in state.files if state[name].ndim == 0 and state[name].dtype.kind == "i"]
     assert counts == [3, 3]  # both optimizers' steps
+    # The crop's seed and spectral normalisation's vectors are carried from step to step.
+    before, after = (dict(np.load(tmp_path / f"others_{step}.npz")) for step in (2, 3))
+    assert len(before) > 5 and not any(np.array_equal(before[name], after[name]) for name in before)
 
 
 @pytest.mark.parametrize(

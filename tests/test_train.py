@@ -15,7 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from superres.degrade import degrade
 from superres.network import generator
 from superres.weights import load_generator
-from training import average, data, initialise, losses, train
+from training import average, data, initialise, losses, optimizers, train
 
 
 def weights(path):
@@ -104,7 +104,8 @@ def test_start_and_seed_are_heeded(prepared, tmp_path):
 
 def test_options_of_the_srgan(prepared, vgg, tmp_path):
     (tmp_path / "recipe.txt").write_text(
-        f"--vgg '{vgg}'  # a comment\n\n# --steps 9\n--steps 7 --ema 0.5\n--learning-rate 1e-2 --discriminator-rate 2e-3\n"
+        f"--vgg '{vgg}'  # a comment\n\n# --steps 9\n--steps 7 --ema 0.5\n"
+        "--learning-rate 1e-2 --discriminator-rate 2e-3\n"
     )
     options = f"@{tmp_path / 'recipe.txt'}", "--weights", "pixel=3", "--crop", 40
     args, patches, trainer, *_ = prepared("srgan", *options)
@@ -119,7 +120,7 @@ def test_options_of_the_srgan(prepared, vgg, tmp_path):
 
 
 def test_degradations_have_the_shares_asked_for(prepared):
-    patches = prepared("srresnet", "--degradations", "gif", "clean=0.45")[1]
+    patches = prepared("srresnet", "--degradations", "gif", "clean=0.3")[1]
     assert dict(zip(patches.degradations, patches.shares, strict=True)) == pytest.approx({"gif": 0.25, "clean": 0.75})
 
 
@@ -249,7 +250,7 @@ def test_a_killed_run_is_taken_up_where_it_was(photos, tmp_path, tiny, vgg, eage
     run("srgan", photos, tmp_path / "killed", *options)
 
     whole, resumed = (dict(np.load(tmp_path / name / "state.npz")) for name in ("whole", "killed"))
-    assert whole.keys() == resumed.keys()
+    assert whole.keys() == resumed.keys() and whole.pop("recipe") == resumed.pop("recipe")
     for name in whole:
         np.testing.assert_allclose(resumed[name], whole[name], rtol=1e-3, atol=1e-5)
     # Everything moves: the generator, the discriminator, both optimizers and the crop's seed.
@@ -273,11 +274,57 @@ def test_a_resumed_log_ends_at_the_step_that_is_resumed(tmp_path):
     assert [(row["step"], row["loss"]) for row in rows(tmp_path)] == [("1", "0.5"), ("2", "0.5"), ("3", "0.25")]
 
 
-def test_a_state_of_another_kind_of_run_is_refused(photos, tmp_path, tiny, eager, capsys):
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        ("srresnet", [], "state.npz is of a run with method srcnn, not srresnet"),
+        ("srcnn", ["--steps", 2], "steps 1, not 2"),
+        ("srcnn", ["--seed", 4, "--degradations", "clean"], "seed 0, not 4"),
+    ],
+)
+def test_a_state_of_another_recipe_is_refused(method, options, message, photos, tmp_path, tiny, eager, capsys):
     run("srcnn", photos, tmp_path / "run", "--steps", 1)
     with pytest.raises(SystemExit):
-        run("srresnet", photos, tmp_path / "run", "--steps", 1)
-    assert "state.npz is the state of another kind of run" in capsys.readouterr().err
+        run(method, photos, tmp_path / "run", "--steps", 1, *options)
+    error = capsys.readouterr().err
+    assert message in error and error.splitlines()[-1].startswith("python -m training.train: ")
+
+
+@pytest.mark.parametrize("spoil", [lambda data: data[:-100], lambda data: b"", lambda data: b"no archive"])
+def test_a_damaged_state_is_one_sentence(spoil, photos, tmp_path, tiny, eager, capsys):
+    run("srcnn", photos, tmp_path / "run", "--steps", 1)
+    capsys.readouterr()
+    state = tmp_path / "run" / "state.npz"
+    state.write_bytes(spoil(state.read_bytes()))
+    with pytest.raises(SystemExit):
+        run("srcnn", photos, tmp_path / "run", "--steps", 1)
+    error = capsys.readouterr().err
+    assert "state.npz is damaged, or no state of a run" in error and error.count("\n") == 1
+
+
+def test_minutes_end_a_run_and_its_schedule_earlier_parts_included(photos, tmp_path, tiny, eager, monkeypatch):
+    """Six seconds, by a clock that goes on by one with each step, and long between the two parts of the run."""
+    monkeypatch.setattr(train, "LOG_EVERY", 2)
+    batches, clock, killed_at = data.Patches.stream, [0], 4
+
+    def stream(patches, start):
+        for n, batch in enumerate(batches(patches, start), start):
+            if n == killed_at:
+                raise KeyboardInterrupt
+            clock[0] += 1
+            yield batch
+
+    monkeypatch.setattr(data.Patches, "stream", stream)
+    monkeypatch.setattr(train.time, "monotonic", lambda: clock[0])
+    options = ["--minutes", 0.1, "--checkpoint", 4, "--learning-rate", 1e-2]
+    with pytest.raises(KeyboardInterrupt):
+        run("srcnn", photos, tmp_path / "run", *options)
+    clock[0], killed_at = 1000, None
+    run("srcnn", photos, tmp_path / "run", *options)
+    assert [(row["step"], row["seconds"]) for row in rows(tmp_path / "run")] == [("2", "2.0"), ("4", "4.0"), ("6", "6.0")]
+    rates = [float(row["learning_rate"]) for row in rows(tmp_path / "run")]
+    schedule = [optimizers.learning_rate(1e-2, step, progress) for step, progress in ((2, 0), (4, 1 / 3), (6, 2 / 3))]
+    assert rates == pytest.approx(schedule, rel=1e-6)
 
 
 def test_training_lowers_the_loss(rng, eager):
