@@ -4,8 +4,11 @@ Training runs on Keras's other backends as well, where ``tf`` may be missing.
 """
 
 import contextlib
+import os
 
 from superres import quiet
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 with quiet():
     import keras

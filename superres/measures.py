@@ -11,7 +11,7 @@ from skimage.feature import structure_tensor
 from skimage.measure import blur_effect
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from superres.network import SCALE
+from superres import SCALE
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:
