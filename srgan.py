@@ -17,12 +17,12 @@ import signal
 import sys
 
 from superres import SCALE
-from superres.alpha import bicubic
 from superres.cli import main
-from superres.files import check, read_image, save_image
+from superres.files import read_image, save_image
 from superres.frames import upscale_frames
 from superres.gif_reader import open_gif, read_gif
 from superres.gif_writer import save_gif
+from superres.image import bicubic_downscale, bicubic_upscale, check_image
 
 __all__ = [
     "SCALE", "apply_srcnn", "apply_srgan", "bicubic_downscale", "bicubic_upscale",
@@ -57,7 +57,7 @@ def apply_srgan(image, generator=None, *, dtype="auto", progress=False):
     Returns uint8 (4h, 4w, ...) of the same kind, clipped and rounded. Raises ValueError for any other array, dtype or
     model.
     """
-    check(image)
+    check_image(image)
     if generator is None or isinstance(generator, str | os.PathLike):
         generator = load_generator("srgan" if generator is None else generator)
     from superres.inference import upscale
@@ -73,29 +73,11 @@ def apply_srcnn(image, *, progress=False):
     return apply_srgan(image, "srcnn", progress=progress)
 
 
-def bicubic_upscale(image, scale=SCALE):
-    """Enlarge a uint8 image (h, w[, 3 or 4]) ``scale`` times each way: ``cv2.resize`` with INTER_CUBIC.
-
-    With alpha, colours are interpolated premultiplied by it.
-    """
-    check(image)
-    return bicubic(image, fx=scale, fy=scale)
-
-
-def bicubic_downscale(image, scale=SCALE):
-    """Reduce a uint8 image (h, w[, 3 or 4]) to (h // scale, w // scale): ``cv2.resize`` with INTER_CUBIC.
-
-    This is the assignment's step. It does not smooth first, so fine detail turns into aliasing. Alpha as in
-    ``bicubic_upscale``.
-    """
-    check(image)
-    height, width = (length // scale for length in image.shape[:2])
-    if not height or not width:
-        raise ValueError(f"cannot reduce an image of {image.shape[1]}x{image.shape[0]} pixels {scale} times")
-    return bicubic(image, dsize=(width, height))
-
-
 if __name__ == "__main__":
+    try:
+        os.fstat(2)
+    except OSError:  # stderr is closed: the next file opened would take its place, and the messages meant for it
+        sys.stderr = open(os.dup2(os.open(os.devnull, os.O_WRONLY), 2), "w")  # noqa: SIM115
     # SystemExit lets the unfinished output be removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.exit(main())

@@ -11,12 +11,12 @@ from typing import NamedTuple
 from PIL import Image
 from tqdm import tqdm
 
-from superres import SCALE, quiet
-from superres.alpha import bicubic
-from superres.files import MAX_PIXELS, check_output, check_target, image_format, one_line, read_image, save_image
+from superres import SCALE, one_line, quiet
+from superres.files import check_output, check_target, image_format, read_image, save_image
 from superres.frames import upscale_frames
 from superres.gif_reader import open_gif
 from superres.gif_writer import save_gif
+from superres.image import MAX_PIXELS, bicubic_upscale
 
 EPILOG = """\
 Two names, the first of them a file, are INPUT OUTPUT unless -o is given; else every name is an input. A GIF becomes a
@@ -223,7 +223,7 @@ def warnings_as_lines():
 def method_function(method, dtype="auto"):
     """The function from image to image, x4, by its name: "bicubic", or what ``load_generator`` takes."""
     if method == "bicubic":
-        return lambda image, progress=False: bicubic(image, fx=SCALE, fy=SCALE)
+        return lambda image, progress=False: bicubic_upscale(image)
     # Here, since Keras and TensorFlow take seconds; and in this order, since a wrong name is said without them.
     from superres.weights import load_generator
 

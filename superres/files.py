@@ -3,6 +3,8 @@
 import contextlib
 import io
 import os
+import secrets
+import stat
 import struct
 import tempfile
 import warnings
@@ -13,8 +15,9 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-# The largest image that is read or written: 16384x16384, 1 GB in RGBA.
-MAX_PIXELS = 2**28
+from superres import one_line
+from superres.image import MAX_PIXELS, check_image, check_size, to_uint8
+
 # Pillow's own limit on reading is smaller than a 12-megapixel photograph x4.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
@@ -26,23 +29,6 @@ PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 
 # TIFF tags, and the sample format that means unsigned integers.
 BITS_PER_SAMPLE, SAMPLE_FORMAT, UNSIGNED = 258, 339, 1
-
-
-def check(image: np.ndarray) -> None:
-    """Raise ValueError unless the image is a non-empty uint8 array, grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4)."""
-    if not isinstance(image, np.ndarray):
-        raise ValueError(f"expected an image as a NumPy array, got {type(image).__name__}")
-    known = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
-    if image.dtype != np.uint8 or not known or not image.size:
-        raise ValueError(
-            f"expected a uint8 image of shape (h, w), (h, w, 3) or (h, w, 4), got {image.dtype} of shape {image.shape}"
-        )
-
-
-def check_size(path: str | os.PathLike, width: int, height: int) -> None:
-    """Raise ValueError if an image of this size has more than ``MAX_PIXELS`` pixels."""
-    if width * height > MAX_PIXELS:
-        raise ValueError(f"{path}: too large: {width}x{height} pixels, expected at most {MAX_PIXELS:,} in all")
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
@@ -156,14 +142,14 @@ def to_8_bits(image):
     values = np.where(np.isnan(values), 0, values)
     largest = values.max(where=np.isfinite(values), initial=0)
     if image.mode == "F" and (image.format == "PPM" or largest <= 1):
-        levels = np.round(255 * values.clip(0, 1))
+        levels = 255 * values.clip(0, 1)
     else:
         if image.mode.startswith("I;16"):
             (bits,) = tags.get(BITS_PER_SAMPLE, (16,))
         else:
             bits = 16 if image.format == "PPM" else next((bits for bits in (8, 16) if largest < 2**bits), 32)
-        levels = np.clip(values // 2 ** (bits - 8), 0, 255)
-    return Image.fromarray(levels.astype(np.uint8)), alpha
+        levels = values // 2 ** (bits - 8)
+    return Image.fromarray(to_uint8(levels)), alpha
 
 
 def to_srgb(image, profile, is_grey, path):
@@ -181,11 +167,6 @@ def to_srgb(image, profile, is_grey, path):
         return image
 
 
-def one_line(error: Exception) -> str:
-    """The message of an exception in one line, or the name of its type."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def save_image(path: str | os.PathLike, image: np.ndarray) -> None:
     """Write a uint8 image, grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), in the format of the path's suffix.
 
@@ -193,7 +174,7 @@ def save_image(path: str | os.PathLike, image: np.ndarray) -> None:
 
     Raises ValueError for any other array, and as ``check_output``; OSError if the disk is full, say.
     """
-    check(image)
+    check_image(image)
     if image.shape[2:] == (4,) and image[..., 3].min() == 255:
         image = image[..., :3]
     check_output(path, image.shape)
@@ -248,31 +229,57 @@ def check_target(path: str | os.PathLike) -> None:
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path}: a folder, expected the name of a file to write")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: no such folder to write to: {path.parent}")
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path}: a pipe or device, expected the name of a file to write")
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{path}: no such folder to write to: {folder if path.is_symlink() else path.parent}")
     try:
-        tempfile.TemporaryFile(dir=path.parent).close()
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise OSError(f"{path}: cannot write to the folder {path.parent}: {error.strerror}") from error
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike, overwrite: bool = True) -> Iterator[BinaryIO]:
     """Context manager of a binary file that replaces ``path`` at the end of the block. Raises as ``check_target``.
 
-    If the block raises, KeyboardInterrupt included, ``path`` is unchanged and nothing else is left.
+    If the block raises, KeyboardInterrupt included, ``path`` is unchanged and nothing else is left. A file that is
+    replaced hands on its permissions, and of a symbolic link the target is replaced.
+
+    overwrite: False raises FileExistsError where there is a file, be it one that has appeared during the block.
+
+    Functions that want a path rather than a file may write to ``file.name``, which has the suffix of ``path``.
     """
-    path = Path(path)
     check_target(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    target = Path(os.path.realpath(path))
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+    temporary = target.with_name(f".{secrets.token_hex(8)}.unfinished{target.suffix}")
+
+    def create(name, flags):
+        return os.open(name, flags, 0o666 if mode is None else mode)
+
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb", opener=create) as file:
             yield file
-        # mkstemp makes the file private; give it the permissions of an ordinary new file.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
+        if mode is not None:
+            temporary.chmod(mode)
+        move(temporary, target, overwrite)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def move(source, target, overwrite):
+    """Rename a file. Raises FileExistsError where the target exists, unless it is to be replaced."""
+    if not overwrite:
+        try:
+            os.link(source, target)  # unlike a rename, it never replaces what another process has written meanwhile
+            os.unlink(source)
+            return
+        except FileExistsError:
+            raise FileExistsError(f"{target}: exists already, written meanwhile") from None
+        except OSError:  # a file system without links
+            if target.exists():
+                raise FileExistsError(f"{target}: exists already, written meanwhile") from None
+    os.replace(source, target)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from superres import SCALE
-from superres.files import check
+from superres.image import check_image
 
 # Margin around a region that is upscaled, in low-resolution pixels. The generator's receptive-field radius is 40, but
 # pixels beyond 16 changed no result by more than one grey level (six images, SRGAN and SRResNet).
@@ -78,7 +78,7 @@ def static_pixels(frames):
     first = static = None
     for number, frame in enumerate(frames, start=1):
         try:
-            check(frame)
+            check_image(frame)
         except ValueError as error:
             raise ValueError(f"frame {number}: {error}") from None
         if first is None:

@@ -15,7 +15,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image
 
-from superres.files import check_size, one_line
+from superres import one_line
+from superres.image import check_size
 
 KEEP, CLEAR, RESTORE = 1, 2, 3  # disposal methods (section 23); 0, unspecified, is treated as KEEP
 RESTORE_4 = 4  # reserved, but some encoders write it for RESTORE, and browsers treat it so
@@ -80,7 +81,7 @@ def open_gif(path: str | os.PathLike) -> Gif:
     fault: no trailer, stray bytes between blocks, a screen smaller than the first frame.
 
     Raises FileNotFoundError; ValueError, naming the file and the frame, if the file is not a GIF, has no frames, is
-    truncated or damaged, or if its screen or a frame exceeds ``files.MAX_PIXELS``.
+    truncated or damaged, or if its screen or a frame exceeds ``image.MAX_PIXELS``.
     """
     with open(path, "rb") as file:
         size, loop, images, faults = _scan(file)

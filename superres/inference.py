@@ -11,11 +11,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from superres import SCALE
-from superres.alpha import cover_hidden
-from superres.backend import keras, tf
-from superres.files import check, one_line
-from superres.hardware import has_native_bfloat16
+from superres import SCALE, one_line
+from superres.backend import has_native_bfloat16, keras, tf
+from superres.image import bicubic_upscale, check_image, cover_hidden
 from superres.strips import STRIP_AREA, Strips, to_uint8
 
 # Columns that the generator takes at once, so that memory does not grow with the image's width.
@@ -77,7 +75,7 @@ class TiledUpscaler:
     def __call__(self, image, tile=TILE, advance=ignore):
         """RGB uint8 (h, w, 3) to uint8 (4h, 4w, 3), in tiles whose results are ``tile`` pixels wide and high."""
         if self.scale == 1:
-            image = cv2.resize(image, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
+            image = bicubic_upscale(image)
         return tiled(self.refine, image, OVERLAP, tile // self.scale, self.scale, advance)
 
     def refine(self, patch):
@@ -172,7 +170,7 @@ def upscale(image, model, dtype="auto", progress: bool | Callable[[int], object]
     Alpha is upscaled by bicubic interpolation. ``dtype`` and ``progress`` are those of ``srgan.apply_srgan``. Raises
     ValueError for any other array.
     """
-    check(image)
+    check_image(image)
     total = SCALE**2 * image.shape[0] * image.shape[1]
     with tqdm(total=total, unit="pixel", unit_scale=True, disable=progress is not True) as bar:
         run = functools.partial(ready(model, dtype), advance=progress if callable(progress) else bar.update)
@@ -180,5 +178,4 @@ def upscale(image, model, dtype="auto", progress: bool | Callable[[int], object]
             return cv2.cvtColor(run(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)), cv2.COLOR_RGB2GRAY)
         if image.shape[2] == 3:
             return run(image)
-        alpha = cv2.resize(image[..., 3], None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
-        return np.dstack([run(cover_hidden(image)), alpha])
+        return np.dstack([run(cover_hidden(image)), bicubic_upscale(image[..., 3])])

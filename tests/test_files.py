@@ -4,8 +4,10 @@ import errno
 import io
 import os
 import struct
+import sys
 import warnings
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,7 +18,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile
 
 from superres import files
-from superres.files import MAX_PIXELS, atomic_write, check_output, read_image, save_image
+from superres import image as image_module
+from superres.files import atomic_write, check_output, read_image, save_image
+from superres.image import MAX_PIXELS
 
 
 @pytest.fixture
@@ -295,7 +299,7 @@ def test_a_claimed_size_is_refused_before_memory_is_asked_for(suffix, tmp_path, 
 def test_what_is_written_can_be_read_again(tmp_path, monkeypatch):
     """Up to the limit, which is larger than a 12-megapixel photograph x4, and above Pillow's own."""
     assert MAX_PIXELS > 4032 * 3024 * 16 and Image.MAX_IMAGE_PIXELS == MAX_PIXELS
-    monkeypatch.setattr(files, "MAX_PIXELS", 48)
+    monkeypatch.setattr(image_module, "MAX_PIXELS", 48)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 48)
     save_image(tmp_path / "a.png", np.zeros((8, 6), np.uint8))
     assert read_image(tmp_path / "a.png").shape == (8, 6, 3)
@@ -446,3 +450,85 @@ def test_atomic_write_replaces_the_whole_file_or_nothing(tmp_path):
         assert target.stat().st_mode == plain_file.stat().st_mode
     with pytest.raises(FileNotFoundError, match="no such folder"), atomic_write(tmp_path / "none" / "x"):
         pass
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".png", "가" * 82 + ".keras", "n." + "x" * 200])
+def test_atomic_write_takes_names_as_long_as_the_system_does(name, tmp_path):
+    with atomic_write(tmp_path / name) as file:
+        assert file.name.endswith(Path(name).suffix)
+        Path(file.name).write_bytes(b"by its path")
+    assert (tmp_path / name).read_bytes() == b"by its path" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions and links of POSIX")
+def test_atomic_write_keeps_permissions_and_links(tmp_path):
+    secret, link, broken = (tmp_path / name for name in ("secret", "link", "broken"))
+    (tmp_path / "other").mkdir()
+    secret.touch(0o600)
+    link.symlink_to("secret")
+    broken.symlink_to("other/new")
+    for path in (link, broken):
+        with atomic_write(path) as file:
+            assert os.fstat(file.fileno()).st_mode & 0o77 == (0 if path == link else 0o44), "before anything is in it"
+            file.write(b"new")
+        assert path.is_symlink() and path.read_bytes() == b"new"
+    assert secret.stat().st_mode & 0o777 == 0o600
+    secret.chmod(0o666)  # more than the umask gives
+    with atomic_write(secret):
+        pass
+    assert secret.stat().st_mode & 0o777 == 0o666 and len(list(tmp_path.rglob("*"))) == 5
+
+
+def test_atomic_write_does_not_touch_the_umask(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "umask", lambda _: pytest.fail("other threads create files"))
+    with atomic_write(tmp_path / "a"):
+        pass
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_atomic_write_replaces_nothing_that_appears_meanwhile(links, tmp_path, monkeypatch):
+    def unsupported(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", unsupported)
+    target = tmp_path / "a.png"
+    with atomic_write(target, overwrite=False) as file:
+        file.write(b"first")
+    with pytest.raises(FileExistsError, match="a.png: exists already"), atomic_write(target, overwrite=False) as file:
+        file.write(b"second")
+    assert target.read_bytes() == b"first" and list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_an_interruption_at_any_line_leaves_no_temporary_file(overwrite, tmp_path):
+    lines = {atomic_write.__wrapped__.__code__, files.move.__code__}
+
+    def interrupt(frame, event, _):
+        if event == "line" and next(moments) == 0:
+            raise KeyboardInterrupt
+        return interrupt
+
+    for moment in range(99):
+        moments = iter(range(moment, -99, -1))
+        sys.settrace(lambda frame, *_: interrupt if frame.f_code in lines else None)
+        try:
+            with atomic_write(tmp_path / "a", overwrite) as file:
+                file.write(b"whole")
+        except KeyboardInterrupt:
+            pass
+        else:
+            break
+        finally:
+            sys.settrace(None)
+        left = list(tmp_path.iterdir())
+        assert [path.name for path in left] in ([], ["a"]) and all(path.read_bytes() == b"whole" for path in left)
+        (tmp_path / "a").unlink(missing_ok=True)
+    assert 10 < moment < 98
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_pipe_is_no_file_to_write(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(OSError, match="pipe.png: a pipe or device, expected the name of a file"):
+        save_image(tmp_path / "pipe.png", np.zeros((4, 4), np.uint8))

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from superres import SCALE, hardware
-from superres.alpha import bicubic, cover_hidden
+from superres import SCALE, backend
+from superres.image import bicubic_upscale
 from superres.inference import TiledUpscaler, Upscaler, ready, spans, tiled, upscale
 from superres.network import generator, srcnn
 
@@ -97,13 +97,6 @@ def test_hidden_colours_do_not_matter(rng):
     np.testing.assert_array_equal(upscale(rgba, SMALL), upscale(other, SMALL))
 
 
-def test_hidden_colours_give_way_to_the_nearest_visible():
-    rgba = np.zeros((1, 6, 4), np.uint8)
-    rgba[0, 0], rgba[0, 5] = (255, 0, 0, 255), (0, 0, 255, 9)
-    assert cover_hidden(rgba)[0].tolist() == [[255, 0, 0]] * 3 + [[0, 0, 255]] * 3
-    assert not cover_hidden(np.zeros((2, 2, 4), np.uint8)).any()
-
-
 @pytest.mark.parametrize(
     "image, said",
     [
@@ -119,40 +112,6 @@ def test_hidden_colours_give_way_to_the_nearest_visible():
 def test_anything_else_is_said_to_be_wrong(image, said):
     with pytest.raises(ValueError, match=f"expected an? .*got .*{said}"):
         upscale(image, SMALL)
-
-
-@settings(max_examples=30, deadline=None, derandomize=True)
-@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 9))
-def test_bicubic_weights_colours_with_alpha(height, width, seed):
-    random = np.random.default_rng(seed)
-    image = random.integers(0, 256, (height, width, 4), np.uint8)
-    image[random.random((height, width)) < 0.3, 3] = 0
-    colours, alpha = image[..., :3].astype(float), image[..., 3:].astype(float)
-    resize = lambda x: cv2.resize(x, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)  # noqa: E731
-    weight = resize(alpha)
-    result = bicubic(image, fx=4, fy=4)
-    np.testing.assert_array_equal(result[..., 3], resize(image[..., 3]))
-    shown = weight >= 1
-    expected = resize(colours * alpha)[shown] / weight[shown][:, None]
-    assert np.abs(result[..., :3][shown] - expected.clip(0, 255)).max(initial=0) < 0.51
-
-
-@pytest.mark.parametrize("size", [{"fx": 4, "fy": 4}, {"dsize": (7, 7)}])
-def test_a_white_disc_has_no_dark_rim(size):
-    y, x = np.mgrid[:24, :24] - 11.5
-    disc = np.zeros((24, 24, 4), np.uint8)
-    disc[x**2 + y**2 < 81] = 255
-    result = bicubic(disc, **size)
-    assert (result[result[..., 3] > 0][:, :3] == 255).all() and 0 < result[..., 3].mean() < 255
-
-
-def test_bicubic_of_opaque_colours_is_opencvs(rng):
-    image = rng.integers(0, 256, (9, 12, 3), np.uint8)
-    opaque = np.dstack([image, np.full((9, 12), 255, np.uint8)])
-    for size in ({"fx": 4, "fy": 4}, {"dsize": (3, 2)}):
-        expected = cv2.resize(image, size.get("dsize"), fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
-        np.testing.assert_array_equal(bicubic(image, **size), expected)
-        np.testing.assert_array_equal(bicubic(opaque, **size)[..., :3], expected)
 
 
 # Models of the user's own
@@ -218,7 +177,7 @@ def test_any_model_of_scale_4_runs_in_tiles_without_seams(model, rng):
 
 def test_a_model_of_scale_1_is_given_the_bicubic_upscaling(rng):
     image = rng.integers(0, 256, (30, 40, 3), np.uint8)
-    assert difference(upscale(image, nearest(1)), plain(nearest(1), bicubic(image, fx=4, fy=4)))[0] <= 1
+    assert difference(upscale(image, nearest(1)), plain(nearest(1), bicubic_upscale(image)))[0] <= 1
 
 
 @pytest.mark.parametrize(
@@ -247,7 +206,7 @@ def test_changed_weights_count_at_once(make, photo):
     before = upscale(small, model)
     np.testing.assert_array_equal(upscale(small, model), before)
     model.set_weights([weights * 0.9 for weights in model.get_weights()])
-    image = small if model.name == "generator" else bicubic(small, fx=4, fy=4)
+    image = small if model.name == "generator" else bicubic_upscale(small)
     assert difference(upscale(small, model), plain(model, image))[0] <= 1
     assert (upscale(small, model) != before).any()
 
@@ -321,8 +280,8 @@ def test_bfloat16_is_the_hardwares(gpus, flags, native, monkeypatch):
 
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: gpu)
-    monkeypatch.setattr(hardware.Path, "read_text", read_text)
-    assert hardware.has_native_bfloat16.__wrapped__() is native
+    monkeypatch.setattr(backend.Path, "read_text", read_text)
+    assert backend.has_native_bfloat16.__wrapped__() is native
 
 
 @pytest.mark.parametrize("shape", [(30, 40), (30, 1100, 3), (30, 40, 4)])
