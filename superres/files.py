@@ -71,7 +71,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
             file.seek(0)
             kind = formats.unreadable_kind(file.read(64))
             reason = (
-                f"an image of a kind that cannot be read here: {kind}" if kind else "not an image (or an empty file)"
+                f"an image of a kind that cannot be read here ({kind})" if kind else "not an image (or an empty file)"
             )
             raise ValueError(f"{path}: {reason}: expected PNG, JPEG or the like") from error
         except UnreadableError as error:
@@ -311,9 +311,10 @@ def write_image(file, path, image, quality, exif=b"", software=None):
     format, options = image_format(path), {"quality": quality}
     if exif:
         options["exif"] = exif
-    if format == "PNG" and software:
-        options["pnginfo"] = PngInfo()
-        options["pnginfo"].add_text("Software", software)
+    if format == "PNG":
+        options |= {"compress_level": 4, "pnginfo": PngInfo()}  # twice as fast as 6, and 1 % larger
+        if software:
+            options["pnginfo"].add_text("Software", software)
     if format == "ICO":
         options["sizes"] = [image.shape[1::-1]]
     try:
@@ -331,6 +332,11 @@ def check_output(path: str | os.PathLike, shape: tuple[int, ...]) -> None:
     or an image of this size.
     """
     check_target(path)
+    check_format(path, shape)
+
+
+def check_format(path, shape):
+    """``check_output`` of the format alone."""
     format = image_format(path)
     height, width, *channels = shape
     check_size(path, width, height)

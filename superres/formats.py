@@ -22,7 +22,7 @@ UNREADABLE = {
     "a camera's raw file": RAW,
     "HEIC, which takes pip install pillow-heif": rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)",
     "JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL ",
-    "TIFF of an unusual pixel type": rb"II[*+]\0|MM\0[*+]",
+    "TIFF in floating point, or another rare one": rb"II[*+]\0|MM\0[*+]",
     "colour PFM": rb"PF\s",
     "PAM": rb"P7\s",
     "Radiance HDR": rb"#\?R(ADIANC|GB)E",
@@ -31,6 +31,13 @@ UNREADABLE = {
     "PDF": rb"%PDF",
     "SVG": rb"\s*<(svg|\?xml)",
 }
+
+# Suffixes of images that are none of the formats read here, most of them cameras' raw files.
+HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
+UNREADABLE_SUFFIXES = HEIF_SUFFIXES | {
+    ".jxl", ".jxr", ".exr", ".hdr", ".psb", ".svg", ".eps", ".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".iiq",
+    ".kdc", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".sr2", ".srw", ".x3f",
+}  # fmt: skip
 
 # Chromaticities x, y of white, red, green and blue, and exponents of transfer functions, by their numbers in ITU-T
 # H.273; None is sRGB's piecewise function. BT.709's is that of its displays, as in browsers.
