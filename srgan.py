@@ -77,9 +77,10 @@ def apply_srcnn(image, *, progress=False):
 
 
 if __name__ == "__main__":
-    try:
-        os.fstat(2)
-    except OSError:  # stderr is closed: the next file opened would take its place, and the messages meant for it
-        sys.stderr = open(os.dup2(os.open(os.devnull, os.O_WRONLY), 2), "w")  # noqa: SIM115
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # closed: the next file opened would take its place, and what is meant for it
+            setattr(sys, name, open(os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor), "w"))  # noqa: SIM115
     handle_signals()
     sys.exit(main())

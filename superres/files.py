@@ -133,10 +133,12 @@ def load(file, note):
     # The other images of an MPO (some cameras' JPEG) are previews, those of a PSD its layers.
     if getattr(image, "is_animated", False) and image.format not in ("MPO", "PSD"):
         note("only the first of several frames is read")
-    for name in ("xmp", "XML:com.adobe.xmp"):  # Pillow takes the orientation from these too, unlike viewers
-        image.info.pop(name, None)
     try:
-        ImageOps.exif_transpose(image, in_place=True)
+        # Where EXIF data states no orientation, Pillow may have taken that of XMP.
+        exif = Image.Exif()
+        exif.load(image.info.get("exif", b""))
+        if not image.info.get("exif") or Base.Orientation in exif:
+            ImageOps.exif_transpose(image, in_place=True)
     except Exception as error:
         note(f"the EXIF data are damaged: {one_line(error)}")
     return image
@@ -157,8 +159,11 @@ def load_pixels(file):
         )
     if image.format == "PNG" and "transparency" in image.info:
         image.info["transparency"] = formats.transparent_value(image.info["transparency"], image.tile[0][-1])
+    for name in ("xmp", "XML:com.adobe.xmp"):  # editors that turn the pixels leave the orientation in it as it was
+        image.info.pop(name, None)
     try:
         image.load()
+        image.info.pop("XML:com.adobe.xmp", None)  # of a PNG, behind the pixels
     except Exception as error:
         if image.format == "TIFF" and image.info.get("compression") in RARE_COMPRESSIONS:
             raise UnreadableError(f"a TIFF of a kind that cannot be read here: {image.info['compression']}") from error

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -470,30 +471,193 @@ def test_what_needs_no_keras_does_not_import_it(arguments, code, photos):
     assert run.stdout.splitlines()[-1] == "set()"
 
 
+# What a person sees: the program itself
+
+
+def start(*arguments, cwd, **options):
+    """The program, by default with bicubic interpolation, since TensorFlow takes seconds to import."""
+    method = [] if "--method" in arguments else BICUBIC
+    command = [sys.executable, str(ROOT / "srgan.py"), *map(str, arguments), *method]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=cwd, **{**pipes, **options})
+
+
+def finish(process):
+    """Exit code, lines on stdout, and lines on stderr but for the progress bar."""
+    out, err = process.communicate(timeout=60)
+    lines = err.replace("\r", "\n").splitlines() if err else []
+    return process.returncode, (out or "").splitlines(), [line for line in lines if line.strip() and "%|" not in line]
+
+
+@pytest.fixture
+def folder(photos):
+    """The folder ``photos`` as a path that does not depend on the working directory."""
+    return photos.resolve()
+
+
+def test_warnings_and_what_is_left_out_are_said_once(folder, image):
+    animation = [Image.fromarray(image), Image.fromarray(255 - image)]
+    for name in ("anim.webp", "anim.png"):
+        animation[0].save(folder / name, save_all=True, append_images=animation[1:])
+    (folder / "cut.gif").write_bytes((folder / "c.gif").read_bytes()[:-1])
+    (folder / "d.jpg").write_bytes(jpeg_with_exif(image, b"")[:-2])
+    for name in ("e.heic", "f.JXL", "g.CR2", "h.jpg?w=200", "poster_x4.png"):
+        (folder / name).touch()
+    (folder / "nowhere.png").symlink_to("nothing")
+    (folder / "sub").mkdir()
+    srgan.save_image(folder / "sub" / "i.png", image)
+    code, out, err = finish(start("photos", "-o", "out", cwd=folder.parent))
+    assert code == 0 and len(out) == 7
+    assert err == [
+        "srgan.py: photos: 6 files left out: 1 .heic (not supported; pip install pillow-heif), "
+        "1 .jxl (not supported), 1 .cr2 (not supported), 1 .jpg?w=200 (not supported), 1 links to nowhere, "
+        "1 named *_x4 or the like (taken for results); 1 sub-folder left out (see --recursive)",
+        "srgan.py: warning: photos/anim.png: only the first of several frames is read",
+        "srgan.py: warning: photos/anim.webp: only the first of several frames is read",
+        "srgan.py: warning: photos/cut.gif: read in spite of its missing trailer",
+        "srgan.py: warning: photos/d.jpg: read in spite of its missing end marker",
+    ]
+    code, out, err = finish(start("photos", "-r", "-o", "out", cwd=folder.parent))
+    assert code == 0 and out == [str(Path("out", "sub", "i_bicubic_x4.png"))]
+    assert err[1:] == ["srgan.py: photos: 7 of 8 images have their results already; see --overwrite"]
+
+
+def test_an_original_four_times_as_large_is_kept(folder, image):
+    original = srgan.bicubic_upscale(image)
+    srgan.save_image(folder / "original.png", original)
+    code, out, err = finish(start("a.png", "original.png", cwd=folder))
+    assert (code, out) == (2, []) and "original.png: exists already, and is no result of a.png" in err[0]
+    np.testing.assert_array_equal(srgan.read_image(folder / "original.png"), original)
+
+
+def test_what_cannot_be_planned_stops_no_other(folder, image):
+    """An empty folder, names that are too long for their results or as long as names may be, shared names."""
+    there = folder.parent
+    for name in ("nothing", "100CAM", "101CAM"):
+        (there / name).mkdir()
+    for name in ("100CAM/1.png", "101CAM/1.png", "101CAM/2.png", f"100CAM/{'n' * 242}.png", f"101CAM/{'가' * 79}.png"):
+        srgan.save_image(there / name, image)
+    code, out, err = finish(start("nothing", "100CAM", "101CAM", "none.png", "-o", "out", cwd=there))
+    assert code == 2 and sorted(path.name for path in (there / "out").iterdir()) == sorted(Path(p).name for p in out)
+    long = f"{'가' * 79}_bicubic_x4.png"
+    assert len(long.encode()) == 252
+    assert {Path(path).name for path in out} == {
+        "100CAM_1_bicubic_x4.png", "101CAM_1_bicubic_x4.png", "2_bicubic_x4.png", long
+    }  # fmt: skip
+    assert [line.split(": ")[1] for line in err] == ["nothing", f"out/{'n' * 242}_bicubic_x4.png", "none.png"]
+    assert err[1].endswith("cannot write to it: File name too long")
+
+
+def test_stdout_that_cannot_take_a_name_fails_no_job(folder, image):
+    shutil.rmtree(folder)
+    folder.mkdir()
+    for number in range(3):
+        srgan.save_image(folder / f"사진{number}.png", image)
+    results = {f"사진{number}_bicubic_x4.png" for number in range(3)}
+    code, out, err = finish(
+        start(folder.name, "-o", "1", cwd=folder.parent, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    )
+    assert code == 0 and not err and "1/\\uc0ac\\uc9c40_bicubic_x4.png" in out
+    assert results == {path.name for path in (folder.parent / "1").iterdir()}
+    process = start(folder.name, "-o", "2", cwd=folder.parent)
+    process.stdout.close()
+    process.stdout = None
+    assert finish(process) == (0, [], [])
+    assert results == {path.name for path in (folder.parent / "2").iterdir()}
+    if os.path.exists("/dev/full"):
+        with open("/dev/full", "wb") as full:
+            code, _, err = finish(start(folder.name, "-o", "3", cwd=folder.parent, stdout=full))
+        said = "srgan.py: warning: cannot print the names of results: No space left on device"
+        assert (code, err) == (0, [said]) and results == {path.name for path in (folder.parent / "3").iterdir()}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no such pipes")
+def test_stdout_is_no_output(folder):
+    code, out, err = finish(start("a.png", "/dev/stdout", cwd=folder))
+    assert (code, out) == (2, [])
+    assert err == ["srgan.py: /dev/stdout: a pipe or device, expected the name of a file to write"]
+
+
+def test_an_icon_is_as_large_as_said(folder, image):
+    assert finish(start("a.png", "a.ico", cwd=folder)) == (0, ["a.ico"], [])
+    assert srgan.read_image(folder / "a.ico").shape == (56, 88, 3)
+
+
+def test_two_runs_share_the_work_on_a_folder(tmp_path, rng):
+    for number in range(40):
+        srgan.save_image(tmp_path / f"{number:02}.png", rng.integers(0, 256, (30, 40, 3), np.uint8))
+    runs = [finish(run) for run in [start(".", cwd=tmp_path) for _ in range(2)]]
+    assert [code for code, _, _ in runs] == [0, 0]
+    made = [name for _, out, _ in runs for name in out]
+    assert sorted(made) == [f"{number:02}_bicubic_x4.png" for number in range(40)], "none twice"
+    assert len(list(tmp_path.iterdir())) == 80
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clip") / "in.gif"
+    srgan.save_gif(path, [np.full((200, 200, 3), k, np.uint8) for k in range(100)], 40)
+    return path
+
+
+@pytest.fixture
+def long_run(tmp_path, long_clip):
+    """Arguments with which the program runs for seconds."""
+    shutil.copy(long_clip, tmp_path)
+    return ["in.gif", "out.gif"]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="Windows ends a process without a signal that it could handle")
-def test_sigterm_leaves_no_temporary_file(tmp_path):
-    frames = [np.full((200, 200, 3), k, np.uint8) for k in range(100)]
-    srgan.save_gif(tmp_path / "in.gif", frames, 40)
-    command = [sys.executable, ROOT / "srgan.py", "in.gif", "out.gif", "--method", "bicubic"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as run:
-        while len(list(tmp_path.iterdir())) == 1:  # the temporary file
-            assert run.poll() is None
-            time.sleep(0.01)
-        run.terminate()
-    assert run.returncode == 128 + signal.SIGTERM
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_leaves_no_temporary_file(name, tmp_path, long_run):
+    process = start(*long_run, cwd=tmp_path)
+    while len(list(tmp_path.iterdir())) == 1:  # the temporary file
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(getattr(signal, name))
+    code, out, err = finish(process)
+    assert (code, out) == (128 + getattr(signal, name), [])
+    assert err == ["srgan.py: interrupted, nothing unfinished is left"]
     assert [path.name for path in tmp_path.iterdir()] == ["in.gif"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_an_interruption_that_is_lost_is_noticed(tmp_path, long_run):
+    """Python drops an exception within a callback of the garbage collection, and JAX registers one."""
+    script = (
+        f"import gc, os, signal, sys; sys.path.insert(0, {str(ROOT)!r}); import srgan\n"
+        "from superres.cli import handle_signals; handle_signals(); sent = []\n"
+        "def callback(*_):\n"
+        "    if not sent and any('unfinished' in name for name in os.listdir()):\n"
+        "        sent.append(os.kill(os.getpid(), signal.SIGTERM))\n"
+        "gc.callbacks.append(callback); gc.set_threshold(100)\n"
+        f"srgan.main({[*long_run, *BICUBIC]})"
+    )
+    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert "Exception ignored" in run.stderr, "nothing was lost"
+    assert run.returncode == 128 + signal.SIGTERM and "interrupted" in run.stderr.splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["in.gif"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_an_interruption_before_the_work_is_no_traceback(tmp_path, long_run):
+    for moment in (0.1, 0.2, 0.3, 0.5):
+        process = start(*long_run, cwd=tmp_path)
+        time.sleep(moment)
+        process.send_signal(signal.SIGINT)
+        code, out, err = finish(process)
+        early = code == -signal.SIGINT or "site" in "".join(err)  # before Python has begun with the program
+        assert early or (code == 128 + signal.SIGINT and "Traceback" not in "".join(err)), (moment, err)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="the shell is not sh")
-def test_stderr_may_be_closed(tmp_path, image):
-    srgan.save_image(tmp_path / "in.png", image)
-    script = f'exec "{sys.executable}" "{ROOT / "srgan.py"}" in.png --method bicubic 2>&-'
-    run = subprocess.run(["sh", "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True)
-    assert run.stdout == "in_bicubic_x4.png\n" and srgan.read_image(tmp_path / "in_bicubic_x4.png").shape == (56, 88, 3)
+def test_streams_may_be_closed(folder):
+    script = f'exec "{sys.executable}" "{ROOT / "srgan.py"}" a.png --overwrite --method bicubic'
+    for closing, out in (("2>&-", "a_bicubic_x4.png\n"), (">&-", ""), (">&- 2>&- <&-", "")):
+        run = subprocess.run(["sh", "-c", f"{script} {closing}"], cwd=folder, stdout=subprocess.PIPE, text=True)
+        assert (run.returncode, run.stdout) == (0, out)
+        assert srgan.read_image(folder / "a_bicubic_x4.png").shape == (56, 88, 3)
 
 
 def test_the_script_itself_is_quiet_and_exits_with_2(tmp_path):
-    run = subprocess.run(
-        [sys.executable, ROOT / "srgan.py", "none.png"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert (run.returncode, run.stdout, run.stderr) == (2, "", "srgan.py: none.png: no such image file\n")
+    assert finish(start("none.png", cwd=tmp_path)) == (2, [], ["srgan.py: none.png: no such image file"])
