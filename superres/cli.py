@@ -52,7 +52,13 @@ RESULT_ENDINGS = tuple(f"_x{scale}" for scale in SCALES)
 FILE_ERRORS = (ValueError, OSError, MemoryError)
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> None:
+    """The command line, whose arguments are by default those of the program. Raises SystemExit where it fails.
+
+    >>> save_image("photo.png", np.zeros((12, 16, 3), np.uint8))
+    >>> main(["photo.png", "--method", "bicubic"])
+    photo_bicubic_x4.png
+    """
     parser = make_parser()
     options = parser.parse_args(arguments)
     with contextlib.suppress(AttributeError):  # a stream of another type, or none

@@ -59,8 +59,9 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     Raises FileNotFoundError or another OSError for what is no file; ValueError if the file is not an image, or one that
     is empty, damaged, truncated, too large or of a kind that cannot be read here.
 
-    >>> read_image("images/flowers_lr.jpg").shape
-    (120, 160, 3)
+    >>> save_image("grey.png", np.full((12, 16), 128, np.uint8))
+    >>> read_image("grey.png").shape
+    (12, 16, 3)
     """
     check_source(path)
     notes = []
@@ -70,6 +71,8 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         except UnidentifiedImageError as error:
             file.seek(0)
             kind = formats.unreadable_kind(file.read(64))
+            if kind == "HEIC" and "HEIF" not in readable_formats():
+                kind = "HEIC: pip install pillow-heif"
             reason = (
                 f"an image of a kind that cannot be read here ({kind})" if kind else "not an image (or an empty file)"
             )

@@ -404,7 +404,7 @@ def test_every_orientation_of_exif(orientation, tmp_path, image):
     [
         (b"\xff\x0a\xfa\x1f", "JPEG XL"),
         (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC, which takes pip install pillow-heif"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
         (b"PF\n1 1\n-1.0\n" + bytes(12), "colour PFM"),
         (b"#?RADIANCE\n", "Radiance HDR"),
         (b"v/1\x01\2\0\0\0", "OpenEXR"),
@@ -441,10 +441,11 @@ def test_a_compression_that_this_pillow_lacks_is_named(tmp_path, image):
         read_image(path)
 
 
-def test_heic_is_read_where_pillow_heif_is_installed(tmp_path, image):
+def test_heic_is_read_where_pillow_heif_is_installed(tmp_path):
     pillow_heif = pytest.importorskip("pillow_heif")
-    pillow_heif.from_pillow(Image.fromarray(image)).save(tmp_path / "a.heic", quality=-1)
-    assert np.abs(read_image(tmp_path / "a.heic").astype(int) - image).mean() < 3
+    flat = np.full((16, 24, 3), (200, 90, 40), np.uint8)
+    pillow_heif.from_pillow(Image.fromarray(flat)).save(tmp_path / "a.heic", quality=95)
+    assert np.abs(read_image(tmp_path / "a.heic").astype(int) - flat).max() < 4
 
 
 @pytest.mark.parametrize("suffix", ["eps", "pdf", "palm", "h5"])
