@@ -16,8 +16,11 @@ import os
 import signal
 import sys
 
+if __name__ == "__main__":  # before the imports, which take a second
+    signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
+
 from superres import SCALE
-from superres.cli import main
+from superres.cli import handle_signals, main
 from superres.files import read_image, save_image
 from superres.frames import upscale_frames
 from superres.gif_reader import open_gif, read_gif
@@ -74,10 +77,10 @@ def apply_srcnn(image, *, progress=False):
 
 
 if __name__ == "__main__":
-    try:
-        os.fstat(2)
-    except OSError:  # stderr is closed: the next file opened would take its place, and the messages meant for it
-        sys.stderr = open(os.dup2(os.open(os.devnull, os.O_WRONLY), 2), "w")  # noqa: SIM115
-    # SystemExit lets the unfinished output be removed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # closed: the next file opened would take its place, and what is meant for it
+            setattr(sys, name, open(os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor), "w"))  # noqa: SIM115
+    handle_signals()
     sys.exit(main())
