@@ -24,10 +24,11 @@ def check_image(image: np.ndarray) -> None:
         )
 
 
-def check_size(path: str | os.PathLike, width: int, height: int) -> None:
-    """Raise ValueError, naming the file, for an image of more than ``MAX_PIXELS``."""
-    if width * height > MAX_PIXELS:
-        raise ValueError(f"{path}: too large: {width}x{height} pixels, expected at most {MAX_PIXELS:,} in all")
+def check_size(path: str | os.PathLike, width: int, height: int, most: int | None = None) -> None:
+    """Raise ValueError, naming the file, for an image of more pixels than ``most``, or ``MAX_PIXELS``."""
+    most = MAX_PIXELS if most is None else most
+    if width * height > most:
+        raise ValueError(f"{path}: too large: {width}x{height} pixels, expected at most {most:,} in all")
 
 
 def to_uint8(values: np.ndarray) -> np.ndarray:
