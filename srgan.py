@@ -51,8 +51,8 @@ def apply_srgan(image, generator=None, *, dtype="auto", progress=False):
     image: uint8 in [0, 255], RGB (h, w, 3); grey (h, w) and RGBA (h, w, 4) work as well.
     generator: what ``load_generator`` takes, None for the bundled SRGAN, or a Keras model from RGB in [0, 255] of any
     size to the same x4 (or x1, as an SRCNN: it is given the image upscaled by bicubic interpolation). The project's
-    topology runs in strips without seams, whatever its layers are called; any other in tiles, each with 32 pixels around
-    it.
+    topology runs in strips without seams, whatever its layers are called; any other in tiles, which see 32
+    pixels around them.
     dtype: that of the arithmetic: "float32"; "bfloat16", which differs by about a grey level; or "auto", bfloat16 where
     the processor has it and is about twice as fast with it (AVX512_BF16, AMX, a GPU), else float32. Other topologies
     than the project's, SRCNN's among them, run in float32 either way.

@@ -32,9 +32,9 @@ from superres.files import (
     write_image,
 )
 from superres.formats import HEIF_SUFFIXES, UNREADABLE_SUFFIXES
-from superres.frames import upscale_frames
+from superres.frames import find_changes, upscale_changes
 from superres.gif_reader import Gif, open_gif
-from superres.gif_writer import save_gif
+from superres.gif_writer import write_changes
 from superres.image import MAX_PIXELS, bicubic_upscale
 
 EPILOG = """\
@@ -47,6 +47,8 @@ that was interrupted goes on, and several at once share the work. Camera setting
 NAMED_METHODS = ("srgan", "srresnet", "srcnn", "bicubic")
 SCALES = (2, 3, SCALE)
 RESULT_ENDINGS = tuple(f"_x{scale}" for scale in SCALES)
+
+MOST_PIXELS = MAX_PIXELS // SCALE**2  # of an input
 
 # What may go wrong with a file; anything else is a fault of the program.
 FILE_ERRORS = (ValueError, OSError, MemoryError)
@@ -413,14 +415,11 @@ def inspect(job, options):
     image_format(target)
     with warnings_as_lines(), quiet():
         if is_gif(source):
-            gif = open_gif(source)
+            gif = open_gif(source, MOST_PIXELS)
             frames, shape = len(gif), (*gif.size[::-1], 4 if gif.transparent else 3)
         else:
-            gif, frames, shape = None, 1, read_image(source).shape
+            gif, frames, shape = None, 1, read_image(source, MOST_PIXELS).shape
     height, width, channels = shape
-    limit = MAX_PIXELS // SCALE**2
-    if height * width > limit:
-        raise ValueError(f"{source}: too large to upscale: {width}x{height} pixels, expected at most {limit:,} in all")
     check_format(target, (height * options.scale, width * options.scale, channels))
     return job._replace(gif=gif, pixels=frames * height * width * SCALE**2)
 
@@ -459,13 +458,16 @@ def upscale_gif(job, upscale, options, advance):
     def upscale_region(image):
         return upscale(image, progress=lambda _: stop_if_interrupted())
 
-    def frames():
-        for frame in upscale_frames(job.gif, upscale_region):
+    def upscaled():
+        for change in upscale_changes(job.gif, upscale_region):
             advance(job.pixels // len(job.gif))
-            yield reduced(frame, options.scale)
+            yield change
 
+    changes = upscaled()
+    if options.scale != SCALE:
+        changes = find_changes(reduced(change.frame, options.scale) for change in changes)
     with atomic_write(job.target, job.replace) as file:
-        save_gif(file.name, frames(), job.gif.durations, job.gif.loop)
+        write_changes(file, changes, job.gif.durations, job.gif.loop, signature(job.source))
 
 
 def reduced(image, scale):

@@ -70,8 +70,8 @@ def test_command_line_upscales_a_gif(tiny, tmp_path, rng):
         (["alpha.png", "out.jpg"], "out.jpg: JPEG cannot hold an image of 16x16 pixels with transparency"),
         (["wide.png", "out.webp"], "out.webp: too large: 16384x4 pixels, and WEBP holds at most 16383"),
         (["wide.gif"], "wide_srgan_x4.gif: too large: 65536x4 pixels, and GIF holds at most 65535"),
-        (["huge.png"], "huge.png: too large to upscale: 4097x4096 pixels, expected at most 16,777,216"),
-        (["huge.gif"], "huge.gif: too large to upscale: 4097x4096 pixels"),
+        (["huge.png"], "huge.png: the image is too large: 4097x4096 pixels, expected at most 16,777,216"),
+        (["huge.gif"], "huge.gif: too large: 4097x4096 pixels, expected at most 16,777,216"),
         (["good.png", "alpha.png"], "alpha.png: exists already, and is no result of good.png: add --overwrite"),
         (["good.png", "good.png", "--overwrite"], "good.png: an input, and the output of good.png"),
         (["good.png", "-o", "text.png"], "text.png: a file, expected a folder for the results"),
@@ -253,7 +253,7 @@ def test_models_are_loaded_once(photos, monkeypatch, capsys):
     assert calls == ["srresnet"]
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif", "gif"])
 def test_an_output_that_is_a_result_of_the_same_input_is_replaced(suffix, photos, image):
     source = "photos/c.gif" if suffix == "gif" else "photos/a.png"
     other = "photos/other.gif" if suffix == "gif" else "photos/B.JPG"

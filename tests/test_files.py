@@ -511,10 +511,11 @@ def test_what_is_written_can_be_read_again(tmp_path, monkeypatch):
     """Up to the limit, which is larger than a 12-megapixel photograph x4, and above Pillow's own."""
     assert MAX_PIXELS > 4032 * 3024 * 16
     monkeypatch.setattr(image_module, "MAX_PIXELS", 48)
-    monkeypatch.setattr(files, "MAX_PIXELS", 48)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1)
     save_image(tmp_path / "a.png", np.zeros((8, 6), np.uint8))
-    assert read_image(tmp_path / "a.png").shape == (8, 6, 3)
+    assert read_image(tmp_path / "a.png", max_pixels=48).shape == (8, 6, 3)
+    with pytest.raises(ValueError, match="a.png: the image is too large: 6x8 pixels, expected at most 47"):
+        read_image(tmp_path / "a.png", max_pixels=47)
     with pytest.raises(ValueError, match="b.png: too large: 7x7 pixels, expected at most 48"):
         save_image(tmp_path / "b.png", np.zeros((7, 7), np.uint8))
 
