@@ -32,9 +32,9 @@ from superres.files import (
     write_image,
 )
 from superres.formats import HEIF_SUFFIXES, UNREADABLE_SUFFIXES
-from superres.frames import upscale_frames
+from superres.frames import find_changes, upscale_changes
 from superres.gif_reader import Gif, open_gif
-from superres.gif_writer import save_gif
+from superres.gif_writer import save_changes
 from superres.image import MAX_PIXELS, bicubic_upscale
 
 EPILOG = """\
@@ -405,14 +405,14 @@ def inspect(job, options):
     source, target = job.source, job.target
     check_target(target)
     image_format(target)
+    limit = MAX_PIXELS // SCALE**2
     with warnings_as_lines(), quiet():
         if is_gif(source):
-            gif = open_gif(source)
+            gif = open_gif(source, limit)
             frames, shape = len(gif), (*gif.size[::-1], 4 if gif.transparent else 3)
         else:
             gif, frames, shape = None, 1, read_image(source).shape
     height, width, channels = shape
-    limit = MAX_PIXELS // SCALE**2
     if height * width > limit:
         raise ValueError(f"{source}: too large to upscale: {width}x{height} pixels, expected at most {limit:,} in all")
     check_format(target, (height * options.scale, width * options.scale, channels))
@@ -427,10 +427,10 @@ def method_function(method, dtype="auto"):
     from superres.weights import load_generator
 
     model = load_generator(method)
-    from superres.inference import ready, upscale
+    from superres.inference import upscale, upscaler_for
 
     with warnings_as_lines():
-        write_line(f"{method} in {ready(model, dtype).dtype}")
+        write_line(f"{method} in {upscaler_for(model, dtype).dtype}")
     return functools.partial(upscale, model=model, dtype=dtype)
 
 
@@ -453,13 +453,16 @@ def upscale_gif(job, upscale, options, advance):
     def upscale_region(image):
         return upscale(image, progress=lambda _: stop_if_interrupted())
 
-    def frames():
-        for frame in upscale_frames(job.gif, upscale_region):
+    def changes():
+        for change in upscale_changes(job.gif, upscale_region):
             advance(job.pixels // len(job.gif))
-            yield reduced(frame, options.scale)
+            yield change
 
+    results = changes()
+    if options.scale != SCALE:
+        results = find_changes(reduced(change.frame, options.scale) for change in results)
     with atomic_write(job.target, job.replace) as file:
-        save_gif(file.name, frames(), job.gif.durations, job.gif.loop)
+        save_changes(file.name, results, job.gif.durations, job.gif.loop)
 
 
 def reduced(image, scale):

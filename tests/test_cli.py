@@ -71,7 +71,7 @@ def test_command_line_upscales_a_gif(tiny, tmp_path, rng):
         (["wide.png", "out.webp"], "out.webp: too large: 16384x4 pixels, and WEBP holds at most 16383"),
         (["wide.gif"], "wide_srgan_x4.gif: too large: 65536x4 pixels, and GIF holds at most 65535"),
         (["huge.png"], "huge.png: too large to upscale: 4097x4096 pixels, expected at most 16,777,216"),
-        (["huge.gif"], "huge.gif: too large to upscale: 4097x4096 pixels"),
+        (["huge.gif"], "huge.gif: too large: 4097x4096 pixels"),
         (["good.png", "alpha.png"], "alpha.png: exists already, and is no result of good.png: add --overwrite"),
         (["good.png", "good.png", "--overwrite"], "good.png: an input, and the output of good.png"),
         (["good.png", "-o", "text.png"], "text.png: a file, expected a folder for the results"),
