@@ -15,7 +15,7 @@ from keras import layers
 
 from superres import SCALE, backend
 from superres.image import bicubic_upscale
-from superres.inference import TiledUpscaler, Upscaler, ready, spans, tiled, upscale
+from superres.inference import TiledUpscaler, Upscaler, spans, tiled, upscale, upscaler_for
 from superres.network import generator, srcnn
 
 BLOCKS = 16
@@ -156,14 +156,14 @@ class Subclassed(keras.Model):
 
 def test_the_same_network_under_other_names_runs_in_strips(photo):
     model = courses_generator()
-    assert isinstance(ready(model), Upscaler)
+    assert isinstance(upscaler_for(model), Upscaler)
     most, mean = difference(upscale(photo, model), plain(model, photo))
     assert most <= 1 and mean < 0.01
 
 
 def test_the_same_layers_connected_otherwise_run_as_they_are(photo):
     model = courses_generator(skip=False)
-    assert isinstance(ready(model), TiledUpscaler)
+    assert isinstance(upscaler_for(model), TiledUpscaler)
     assert difference(upscale(photo, model), plain(model, photo))[0] <= 1
 
 
@@ -172,7 +172,7 @@ def test_the_same_layers_connected_otherwise_run_as_they_are(photo):
 )
 def test_any_model_of_scale_4_runs_in_tiles_without_seams(model, rng):
     image = rng.integers(0, 256, (50, 70, 3), np.uint8)
-    assert difference(ready(model)(image, tile=64), plain(model, image))[0] <= 1
+    assert difference(upscaler_for(model)(image, tile=64), plain(model, image))[0] <= 1
 
 
 def test_a_model_of_scale_1_is_given_the_bicubic_upscaling(rng):
@@ -224,8 +224,8 @@ def test_bfloat16_is_close_to_float32(photo):
 @pytest.mark.parametrize("make", [lambda: generator(blocks=1, channels=4), srcnn])
 def test_a_model_is_made_ready_once_and_let_go(make):
     model = randomise(make())
-    assert ready(model) is ready(model)
-    assert ready(model) is not ready(model, "bfloat16")
+    assert upscaler_for(model) is upscaler_for(model)
+    assert upscaler_for(model) is not upscaler_for(model, "bfloat16")
     gone = weakref.ref(model)
     del model
     gc.collect()
@@ -245,10 +245,10 @@ def native(request, monkeypatch):
 @pytest.mark.parametrize("native, dtype", [(True, "bfloat16"), (False, "float32")], indirect=["native"])
 def test_auto_is_bfloat16_where_the_hardware_has_it(native, dtype, rng):
     model, image = randomise(generator(blocks=1, channels=4)), rng.integers(0, 256, (9, 7, 3), np.uint8)
-    assert ready(model) is ready(model, "auto") is ready(model, dtype)
-    assert ready(model).dtype == dtype and ready(model).strips.dtype == dtype
+    assert upscaler_for(model) is upscaler_for(model, "auto") is upscaler_for(model, dtype)
+    assert upscaler_for(model).dtype == dtype and upscaler_for(model).strips.dtype == dtype
     np.testing.assert_array_equal(upscale(image, model), upscale(image, model, dtype))
-    assert ready(srcnn()).dtype == "float32"
+    assert upscaler_for(srcnn()).dtype == "float32"
 
 
 @pytest.mark.parametrize("native, count", [(True, 0), (False, 1)], indirect=["native"])
