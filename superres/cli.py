@@ -432,10 +432,10 @@ def method_function(method, dtype="auto"):
     from superres.weights import load_generator
 
     model = load_generator(method)
-    from superres.inference import ready, upscale
+    from superres.inference import upscale, upscaler_for
 
     with warnings_as_lines():
-        write_line(f"{method} in {ready(model, dtype).dtype}")
+        write_line(f"{method} in {upscaler_for(model, dtype).dtype}")
     return functools.partial(upscale, model=model, dtype=dtype)
 
 
