@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from superres import SCALE
+from superres.image import bicubic_downscale, to_uint8
 
 # The ways in which an image becomes small. See ``degrade``.
 DEGRADATIONS = ("clean", "cv2", "gif", "jpeg", "photo")
@@ -42,13 +43,13 @@ def degrade(hr: np.ndarray, degradation: str, rng: np.random.Generator | None = 
         raise ValueError(f"unknown degradation {degradation!r}, expected {', '.join(DEGRADATIONS)}")
     if rng is None:
         return degrade_for_evaluation(hr, degradation)
-    combined = rng.random() < 0.25
     if degradation == "photo":
         return photograph(hr, rng, blur=(0.5, 3.2), noise=(0, 15), quality=(40, 95), shot_noise=0.3)
+    combined = rng.random() < 0.25
     if degradation == "cv2":
         hr = add_noise(hr, rng.uniform(0, 9), rng) if rng.random() < 0.5 else hr
-        return resize_cv2(compress_randomly(hr, rng) if combined else hr)
-    lr = resize_cv2(hr) if degradation == "jpeg" and combined else downscale(hr)
+        return bicubic_downscale(compress_randomly(hr, rng) if combined else hr)
+    lr = bicubic_downscale(hr) if degradation == "jpeg" and combined else downscale(hr)
     if degradation == "clean":
         return lr
     lr = add_noise(lr, rng.uniform(0, 7), rng) if rng.random() < 1 / 3 else lr
@@ -63,7 +64,7 @@ def degrade_for_evaluation(hr, degradation):
         rng = np.random.default_rng(int(hr.sum(dtype=np.int64)))
         return photograph(hr, rng, blur=(0.8, 3.2), noise=(2, 12), quality=(50, 90))
     if degradation == "cv2":
-        return resize_cv2(hr)
+        return bicubic_downscale(hr)
     lr = downscale(hr)
     if degradation == "gif":
         return reduce_palette(lr, 256, "floyd-steinberg")
@@ -105,12 +106,6 @@ def add_noise(image, sigma, rng, shot=False):
     return to_uint8(image + noise * np.sqrt(image / 255 if shot else 1))
 
 
-def resize_cv2(image: np.ndarray) -> np.ndarray:
-    """A uint8 image 4 times smaller by ``cv2.resize`` with INTER_CUBIC, which does not antialias."""
-    size = image.shape[1] // SCALE, image.shape[0] // SCALE
-    return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
-
-
 def reduce_palette(image: np.ndarray, colours: int, dither: str) -> np.ndarray:
     """An RGB uint8 image (h, w, 3) in a median-cut palette of its own; dither: floyd-steinberg, ordered or none."""
     palette = Image.fromarray(image).quantize(colours, method=Image.Quantize.MEDIANCUT)
@@ -145,7 +140,3 @@ def jpeg(image: np.ndarray, quality: int, subsampling: int = 2) -> bytes:
 def compress_randomly(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """An image after JPEG of a quality between 30 and 95, one in four without chroma subsampling."""
     return compress(image, int(rng.integers(30, 96)), int(rng.choice([0, 2, 2, 2])))
-
-
-def to_uint8(image):
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)

@@ -20,7 +20,7 @@ def test_degradations_are_those_of_the_libraries(rng):
     file = io.BytesIO()
     clean.save(file, "JPEG", quality=80)
     np.testing.assert_array_equal(degrade(hr, "jpeg"), np.asarray(Image.open(file)))
-    with pytest.raises(ValueError, match="'webp'.*clean, cv2, gif or jpeg"):
+    with pytest.raises(ValueError, match="'webp', expected clean, cv2, gif, jpeg, photo"):
         degrade(hr, "webp")
 
 
@@ -47,9 +47,10 @@ def calls(monkeypatch):
 
         monkeypatch.setattr(module, name, function)
 
+    stand_in("add_noise", lambda image: image)
     stand_in("compress", lambda image: image)
     stand_in("reduce_palette", lambda image: image)
-    stand_in("resize_cv2", lambda image: image[::4, ::4])
+    stand_in("bicubic_downscale", lambda image: image[::4, ::4])
     return record
 
 
@@ -84,17 +85,89 @@ def test_jpeg_quality_and_chroma_subsampling_are_drawn_from_their_ranges(calls, 
     ("degradation", "plain", "combined"),
     [
         ("clean", [], None),
-        ("cv2", [("resize_cv2", 32)], [("compress", 32), ("resize_cv2", 32)]),
+        ("cv2", [("bicubic_downscale", 32)], [("compress", 32), ("bicubic_downscale", 32)]),
         ("gif", [("reduce_palette", 8)], [("compress", 8), ("reduce_palette", 8)]),
-        ("jpeg", [("compress", 8)], [("resize_cv2", 32), ("compress", 8)]),
+        ("jpeg", [("compress", 8)], [("bicubic_downscale", 32), ("compress", 8)]),
     ],
 )
 def test_one_in_four_is_a_combination(calls, rng, degradation, plain, combined):
-    every = [[call[:2] for call in each] for each in drawn(calls, degradation, rng)]
+    every = [[call[:2] for call in each if call[0] != "add_noise"] for each in drawn(calls, degradation, rng)]
     shares = {str(plain): 1.0} if combined is None else {str(plain): 0.75, str(combined): 0.25}
     assert {key: list(map(str, every)).count(key) / 2000 for key in set(map(str, every))} == pytest.approx(
         shares, abs=0.04
     )
+
+
+@pytest.mark.parametrize(
+    ("degradation", "share", "height", "largest"),
+    [("clean", 0, None, None), ("cv2", 1 / 2, 32, 9), ("gif", 1 / 3, 8, 7), ("jpeg", 1 / 3, 8, 7)],
+)
+def test_noise_comes_first_and_in_its_share(calls, rng, degradation, share, height, largest):
+    """Grain on the original for ``cv2``, noise on the low-resolution image for the others, before compression."""
+    every = drawn(calls, degradation, rng)
+    noisy = [each for each in every if "add_noise" in str(each)]
+    assert len(noisy) / 2000 == pytest.approx(share, abs=0.04)
+    if noisy:
+        last_of_size = [[name for name, size, *_ in each if size == height][0] for each in noisy]
+        assert set(last_of_size) == {"add_noise"}
+        sigmas = [call[2] for each in noisy for call in each if call[0] == "add_noise"]
+        assert 0 <= min(sigmas) < 0.1 * largest and 0.9 * largest < max(sigmas) <= largest
+
+
+def test_noise_has_the_strength_asked_for_in_all_channels_or_in_each(rng):
+    grey = np.full((64, 64, 3), 128, np.uint8)
+    equal = 0
+    for _ in range(200):
+        noise = module.add_noise(grey, 5, rng).astype(float) - 128
+        assert noise.std() == pytest.approx(5, rel=0.1) and abs(noise.mean()) < 0.5
+        equal += (np.ptp(noise, axis=2) == 0).all()
+    assert equal / 200 == pytest.approx(0.4, abs=0.1)
+    dark, bright = (module.add_noise(np.full((64, 64, 3), level, np.uint8), 8, rng, shot=True) for level in (64, 200))
+    assert dark.std() == pytest.approx(4, rel=0.1) and bright.std() == pytest.approx(8 * (200 / 255) ** 0.5, rel=0.1)
+
+
+def test_a_photograph_is_blurred_downscaled_noisy_and_compressed(rng):
+    """The form of evaluation against its recipe, step by step in libraries."""
+    hr = cv2.GaussianBlur(rng.integers(0, 256, (64, 96, 3), dtype=np.uint8), (0, 0), 2)
+    draw = np.random.default_rng(hr.sum())
+    sx, sy, angle = draw.uniform(0.8, 3.2), draw.uniform(0.8, 3.2), draw.uniform(0, np.pi)
+    kernel = module.gaussian_kernel(sx, sy, angle)
+    assert kernel.sum() == pytest.approx(1)
+    moments = np.einsum("yx,iyx,jyx->ij", kernel, *2 * [np.mgrid[-10:11, -10:11][::-1]])
+    values, vectors = np.linalg.eigh(moments)
+    assert np.sqrt(values) == pytest.approx(sorted([sx, sy]), rel=0.05)
+    direction = vectors[:, 1] if sx > sy else vectors[:, 0]
+    assert abs(direction @ [np.cos(angle), np.sin(angle)]) == pytest.approx(1, abs=0.01)
+    blurred = cv2.filter2D(hr, -1, kernel, borderType=cv2.BORDER_REFLECT)
+    lr = Image.fromarray(blurred).resize((24, 16), (Image.BOX, Image.BILINEAR, Image.BICUBIC)[draw.integers(3)])
+    sigma, channels = draw.uniform(2, 12), 1 if draw.random() < 0.4 else 3
+    noisy = np.clip(np.rint(np.asarray(lr) + draw.normal(0, sigma, (16, 24, channels))), 0, 255).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noisy).save(file, "JPEG", quality=int(draw.integers(50, 91)))
+    np.testing.assert_array_equal(degrade(hr, "photo"), np.asarray(Image.open(file)))
+
+
+def test_photographs_for_training_are_drawn_from_wider_ranges(rng, monkeypatch):
+    hr, drawn = np.full((32, 32, 3), 255, np.uint8), []
+    kernel, noise, compress = module.gaussian_kernel, module.add_noise, module.compress
+
+    def record(function, keep):
+        return lambda *arguments, **options: (
+            drawn.append(keep(*arguments, **options)),
+            function(*arguments, **options),
+        )[1]
+
+    monkeypatch.setattr(module, "gaussian_kernel", record(kernel, lambda x, y, angle: ("blur", x)))
+    monkeypatch.setattr(
+        module, "add_noise", record(noise, lambda image, sigma, rng, shot: ("noise", sigma, bool(shot)))
+    )
+    monkeypatch.setattr(module, "compress", record(compress, lambda image, quality: ("quality", quality)))
+    for _ in range(1000):
+        assert degrade(hr, "photo", rng).shape == (8, 8, 3)
+    for name, low, high in (("blur", 0.5, 3.2), ("noise", 0, 15), ("quality", 40, 95)):
+        values = [value for each, value, *_ in drawn if each == name]
+        assert low <= min(values) < low + 0.05 * high and 0.97 * high < max(values) <= high
+    assert np.mean([shot for name, *_, shot in drawn if name == "noise"]) == pytest.approx(0.3, abs=0.05)
 
 
 def test_evaluation_draws_nothing(calls):

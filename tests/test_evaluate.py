@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from srgan import apply_srgan, bicubic_upscale
 from superres.degrade import degrade
 from superres.measures import checkerboard_strength
 from training import data, evaluate
@@ -12,7 +13,7 @@ from training import data, evaluate
 def test_evaluation_agrees_with_scikit_image(photos, tmp_path, capsys):
     evaluate.main([str(photos), "--models", "bicubic", "--limit", "1", "--sheet", str(tmp_path / "sheet.png")])
     header, _, row = capsys.readouterr().out.splitlines()
-    assert header == "| PSNR / SSIM / checkerboard | clean | cv2 | gif | jpeg |"
+    assert header == "| PSNR / SSIM / checkerboard | clean | cv2 | gif | jpeg | photo |"
     hr = data.read_hr(photos / "0.png")
     sr = cv2.resize(degrade(hr, "cv2"), None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     a, b = (16 + p[4:-4, 4:-4] @ np.array([65.481, 128.553, 24.966]) / 255 for p in (hr, sr))
@@ -23,6 +24,24 @@ def test_evaluation_agrees_with_scikit_image(photos, tmp_path, capsys):
     assert row.split(" | ")[2] == f"{psnr:.2f} / {ssim:.4f} / {checkerboard_strength(sr):.3f}"
     assert checkerboard_strength(sr) != pytest.approx(checkerboard_strength(hr), abs=0.01)
     assert Image.open(tmp_path / "sheet.png").width > 200
+
+
+def test_models_are_measured_in_float32(rng, monkeypatch):
+    monkeypatch.setattr("superres.inference.has_native_bfloat16", lambda: True)
+    lr = rng.integers(0, 256, (8, 12, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(evaluate.method("srresnet")(lr), apply_srgan(lr, "srresnet", dtype="float32"))
+    assert not np.array_equal(evaluate.method("srresnet")(lr), apply_srgan(lr, "srresnet"))
+    np.testing.assert_array_equal(evaluate.method("bicubic")(lr), bicubic_upscale(lr))
+
+
+def test_the_sheet_shows_the_middle(tmp_path):
+    """A photograph that is black but for its middle, wider than high."""
+    image = np.zeros((160, 240, 3), np.uint8)
+    image[64:96, 104:136] = 255
+    Image.fromarray(image).save(tmp_path / "0.png")
+    figure = evaluate.sheet([tmp_path / "0.png"], {"Bicubic": bicubic_upscale}, ["clean"], size=32)
+    assert figure.axes[-1].images[0].get_array().min() == 255
+    assert figure.axes[0].images[0].get_array().mean() > 200
 
 
 def test_evaluation_errors_are_one_sentence(tmp_path, capsys):

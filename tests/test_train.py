@@ -321,8 +321,9 @@ def test_minutes_end_a_run_and_its_schedule_earlier_parts_included(photos, tmp_p
         run("srcnn", photos, tmp_path / "run", *options)
     clock[0], killed_at = 1000, None
     run("srcnn", photos, tmp_path / "run", *options)
-    assert [(row["step"], row["seconds"]) for row in rows(tmp_path / "run")] == [("2", "2.0"), ("4", "4.0"), ("6", "6.0")]
-    rates = [float(row["learning_rate"]) for row in rows(tmp_path / "run")]
+    log = rows(tmp_path / "run")
+    assert [(row["step"], row["seconds"]) for row in log] == [("2", "2.0"), ("4", "4.0"), ("6", "6.0")]
+    rates = [float(row["learning_rate"]) for row in log]
     schedule = [optimizers.learning_rate(1e-2, step, progress) for step, progress in ((2, 0), (4, 1 / 3), (6, 2 / 3))]
     assert rates == pytest.approx(schedule, rel=1e-6)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from superres.files import atomic_write
 from superres.network import generator
 from superres.weights import load_generator
 from training.initialise import start_from
-from training.train import write_atomically
 
 
 def average(sources: list[str], weights: list[float]) -> keras.Model:
@@ -40,7 +40,8 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     try:
         model = average(args.sources, args.weights or [1 / len(args.sources)] * len(args.sources))
-        write_atomically(args.out, model.save)
+        with atomic_write(args.out) as file:
+            model.save(file.name)
     except (OSError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
 

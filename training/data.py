@@ -11,6 +11,7 @@ from PIL import Image
 from superres import SCALE
 from superres.degrade import degrade
 from superres.files import read_image
+from superres.image import bicubic_upscale, to_uint8
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
@@ -134,8 +135,7 @@ class Patches:
 
 def srcnn_input(lr: np.ndarray) -> np.ndarray:
     """The SRCNN's input: an image (h, w, 3) in [0, 255] upscaled by bicubic interpolation to whole grey levels."""
-    large = cv2.resize(lr, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
-    return np.clip(np.rint(large), 0, 255)
+    return bicubic_upscale(to_uint8(lr)).astype(np.float32)
 
 
 def srcnn_batch(lr: np.ndarray, hr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Measure methods on a folder of photographs and four degradations.
+"""Measure methods on a folder of photographs and five degradations.
 
     python -m training.evaluate valid/Set5 --sheet set5.png
     python -m training.evaluate valid/Set5 --models bicubic srresnet runs/srresnet/srresnet_x4.keras
@@ -10,19 +10,28 @@ NAME_LRx4.png beside it, as benchmark sets come, that one is the clean input.
 """
 
 import argparse
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from tqdm import tqdm
 
+from srgan import apply_srgan, bicubic_upscale, load_generator
 from superres import SCALE
-from superres.cli import method_function
 from superres.degrade import DEGRADATIONS
 from superres.measures import checkerboard_strength, markdown_table, psnr_ssim
 from training.data import find_originals, low_resolution, read_hr
 
 METHODS = {"bicubic": "Bicubic", "srcnn": "SRCNN", "srresnet": "SRResNet", "srgan": "SRGAN"}
+
+
+def method(model: str) -> Callable:
+    """The function of images for "bicubic", or what ``srgan.load_generator`` takes, in float32; raises its errors."""
+    if model == "bicubic":
+        return bicubic_upscale
+    return functools.partial(apply_srgan, generator=load_generator(model), dtype="float32")
 
 
 def evaluate(paths: list[Path], methods: dict, degradations: list[str]) -> dict:
@@ -91,7 +100,7 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     try:
         paths = find_originals(args.folder)[: args.limit]
-        methods = {METHODS.get(model, model): method_function(model, "float32") for model in args.models}
+        methods = {METHODS.get(model, model): method(model) for model in args.models}
     except (OSError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     print(table(evaluate(paths, methods, args.degradations)))

@@ -14,7 +14,6 @@ import argparse
 import csv
 import itertools
 import json
-import os
 import shlex
 import time
 import zipfile
@@ -27,8 +26,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from superres import SCALE
-from superres.degrade import to_uint8
-from superres.hardware import has_native_bfloat16
+from superres.backend import has_native_bfloat16
+from superres.files import atomic_write
+from superres.image import to_uint8
 from superres.measures import psnr
 from superres.network import generator, srcnn
 from training.adversarial import Trainer, discriminator
@@ -144,9 +144,12 @@ def train(args, patches, trainer, average, validation):
         checkpoint = done % args.checkpoint == 0 or progress_of(args, done, seconds) >= 1
         if checkpoint:
             trainer.optimizer.finalize_variable_values(average.trainable_variables)
-            write_atomically(args.out / f"{args.method}_x4.keras", average.save)
-            write_atomically(args.out / f"sample_{done:06d}.png", sample_sheet(average, *sample).save)
-            write_atomically(args.out / STATE, lambda path: save_state(path, args, trainer))
+            with atomic_write(args.out / f"{args.method}_x4.keras") as file:
+                average.save(file.name)
+            with atomic_write(args.out / f"sample_{done:06d}.png") as file:
+                sample_sheet(average, *sample).save(file)
+            with atomic_write(args.out / STATE) as file:
+                save_state(file, args, trainer)
         row = {"step": done, "seconds": seconds, "learning_rate": float(trainer.optimizer.learning_rate)} | means
         log.write(row | {"psnr": validate(average, validation) if checkpoint and validation else ""})
         bar.set_postfix(means)
@@ -214,8 +217,8 @@ def recipe(args):
     return json.dumps({option: getattr(args, option) for option in RECIPE})
 
 
-def save_state(path, args, trainer):
-    np.savez(path, *map(ops.convert_to_numpy, state(trainer)), recipe=recipe(args))
+def save_state(file, args, trainer):
+    np.savez(file, *map(ops.convert_to_numpy, state(trainer)), recipe=recipe(args))
 
 
 def restore(args, trainer):
@@ -231,13 +234,6 @@ def restore(args, trainer):
         raise ValueError(f"{path} is of a run with {'; '.join(different)}: use another --out, or the same options")
     for variable, value in zip(variables, values.values(), strict=True):
         variable.assign(value)
-
-
-def write_atomically(path, write):
-    """Never leave half a file at ``path``, whatever moment the run is killed at."""
-    unfinished = path.with_name(f"unfinished_{path.name}")
-    write(unfinished)
-    os.replace(unfinished, path)
 
 
 def sample_sheet(network, lr, hr):

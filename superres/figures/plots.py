@@ -3,10 +3,10 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from superres import SCALE
 from superres.figures.page import WIDTH
 from superres.figures.tables import PROPERTIES, psnr_gains
 from superres.measures import blur, power_spectrum, psnr, psnr_ssim, radial_spectrum
-from superres.network import SCALE
 
 # Okabe and Ito's colours, told apart by colour-blind readers, and markers for those who print.
 STYLES = {
