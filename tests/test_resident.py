@@ -168,7 +168,9 @@ def test_jax(photos, tmp_path, vgg, tiny):
     arguments = ", ".join(repr(str(path)) for path in (vgg, photos, tmp_path))
     paths = [str(ROOT), str(ROOT / "tests")]
     code = f"import sys; sys.path[:0] = {paths}; import test_resident; test_resident.in_another_process({arguments})"
-    environment = os.environ | {"KERAS_BACKEND": "jax"}
+    # Compiling takes longer than running: as little optimisation as possible.
+    flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    environment = os.environ | {"KERAS_BACKEND": "jax", "XLA_FLAGS": flags}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 
