@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -72,9 +73,8 @@ def main(arguments: list[str] | None = None) -> None:
             failures.append(failure)
     except BaseException as error:
         # An interruption may come out of a library as another exception.
-        if isinstance(error, KeyboardInterrupt) or received_signals:
-            failures.append("interrupted, nothing unfinished is left")
-            parser.exit(128 + (received_signals or [signal.SIGINT])[0], as_lines(failures))
+        if isinstance(error, KeyboardInterrupt) or interruption.signals:
+            parser.exit(128 + (interruption.signals or [signal.SIGINT])[0], as_lines([*failures, INTERRUPTED]))
         if not isinstance(error, FILE_ERRORS):
             raise
         failures.append(one_line(error))
@@ -158,12 +158,14 @@ def print_path(path):
 
 # Interruptions
 
+INTERRUPTED = "interrupted, nothing unfinished is left"
 
-received_signals = []
+interruption = SimpleNamespace(signals=[], stderr=2, at_once=False)
 
 
 def handle_signals():
     """Let Ctrl-C, ``kill`` and a closed terminal end the program with nothing unfinished left behind."""
+    interruption.stderr = os.dup(2)  # which ``quiet`` does not touch
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number and signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
@@ -171,8 +173,11 @@ def handle_signals():
 
 
 def interrupt(number, _):
-    received_signals.append(number)
-    if len(received_signals) == 1:  # no second one while the first is tidying up
+    interruption.signals.append(number)
+    if interruption.at_once:
+        os.write(interruption.stderr, as_lines([INTERRUPTED]).encode())
+        os._exit(128 + number)
+    if len(interruption.signals) == 1:  # no second one while the first is tidying up
         raise KeyboardInterrupt
 
 
@@ -180,8 +185,18 @@ def stop_if_interrupted():
     """Raise KeyboardInterrupt if a signal has come: Python drops what is raised within a garbage-collection callback,
     and JAX, where it is installed, has one.
     """
-    if received_signals:
+    if interruption.signals:
         raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def nothing_to_tidy():
+    """While the block runs, a signal ends the program at once: raised within TensorFlow's import, it would abort."""
+    interruption.at_once = True
+    try:
+        yield
+    finally:
+        interruption.at_once = False
 
 
 # What to upscale, and where to
@@ -382,7 +397,8 @@ def upscale_files(jobs, options):
             yield describe(error, job.source, job.target)
     if not waiting:
         return
-    upscale = method_function(options.method, options.dtype)
+    with nothing_to_tidy():
+        upscale = method_function(options.method, options.dtype)
     made_by_others = 0
     with tqdm(total=sum(job.pixels for job in waiting), unit="pixel", unit_scale=True) as bar:
 
