@@ -33,14 +33,14 @@ __all__ = [
 ]  # fmt: skip
 
 
-# Keras and TensorFlow take seconds to import: only what needs them does so.
-
-
 def load_generator(source="srgan"):
     """The Keras model that ``source`` names: "srgan", "srresnet", "srcnn", "srgan:ALPHA", a weights file or
     "hf://OWNER/REPO/FILE". See ``superres.weights.load_generator``.
+
+    >>> load_generator("srgan:0.5").output_shape
+    (None, None, None, 3)
     """
-    from superres import weights
+    from superres import weights  # here, as in ``apply_srgan``, since Keras and TensorFlow take seconds to import
 
     return weights.load_generator(source)
 
@@ -51,7 +51,8 @@ def apply_srgan(image, generator=None, *, dtype="auto", progress=False):
     image: uint8 in [0, 255], RGB (h, w, 3); grey (h, w) and RGBA (h, w, 4) work as well.
     generator: what ``load_generator`` takes, None for the bundled SRGAN, or a Keras model from RGB in [0, 255] of any
     size to the same x4 (or x1, as an SRCNN: it is given the image upscaled by bicubic interpolation). The project's
-    topology runs in strips without seams, whatever its layers are called; any other in tiles that overlap by 32 pixels.
+    topology runs in strips without seams, whatever its layers are called; any other in tiles, which see 32
+    pixels around them.
     dtype: that of the arithmetic: "float32"; "bfloat16", which differs by about a grey level; or "auto", bfloat16 where
     the processor has it and is about twice as fast with it (AVX512_BF16, AMX, a GPU), else float32. Other topologies
     than the project's, SRCNN's among them, run in float32 either way.
@@ -59,6 +60,9 @@ def apply_srgan(image, generator=None, *, dtype="auto", progress=False):
 
     Returns uint8 (4h, 4w, ...) of the same kind, clipped and rounded. Raises ValueError for any other array, dtype or
     model.
+
+    >>> apply_srgan(np.zeros((12, 16, 3), np.uint8)).shape
+    (48, 64, 3)
     """
     check_image(image)
     if generator is None or isinstance(generator, str | os.PathLike):
@@ -71,7 +75,10 @@ def apply_srgan(image, generator=None, *, dtype="auto", progress=False):
 def apply_srcnn(image, *, progress=False):
     """Enlarge an image four times by bicubic interpolation and refine it with SRCNN (Dong et al. 2014).
 
-    Images as for ``apply_srgan``.
+    Images and progress as for ``apply_srgan``.
+
+    >>> apply_srcnn(np.zeros((12, 16), np.uint8)).shape
+    (48, 64)
     """
     return apply_srgan(image, "srcnn", progress=progress)
 

@@ -48,7 +48,7 @@ class UnreadableError(Exception):
     """An image of a kind or size that cannot be read here."""
 
 
-def read_image(path: str | os.PathLike) -> np.ndarray:
+def read_image(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read an image file as uint8 sRGB (h, w, 3), or RGBA (h, w, 4) if any pixel is transparent.
 
     Rotated as its EXIF data says, and converted to sRGB by its ICC profile, or by the primaries and gamma that a PNG
@@ -57,19 +57,22 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     first, EXIF data or colours are ignored, or if a JPEG has every pixel but no end.
 
     Raises FileNotFoundError or another OSError for what is no file; ValueError if the file is not an image, or one that
-    is empty, damaged, truncated, too large or of a kind that cannot be read here.
+    is empty, damaged, truncated, of a kind that cannot be read here, or of more than ``max_pixels``.
 
-    >>> read_image("images/flowers_lr.jpg").shape
-    (120, 160, 3)
+    >>> save_image("grey.png", np.full((12, 16), 128, np.uint8))
+    >>> read_image("grey.png").shape
+    (12, 16, 3)
     """
     check_source(path)
     notes = []
     with open(path, "rb") as file:
         try:
-            array = to_array(load(file, notes.append), notes.append)
+            array = to_array(load(file, max_pixels, notes.append), notes.append)
         except UnidentifiedImageError as error:
             file.seek(0)
             kind = formats.unreadable_kind(file.read(64))
+            if kind == "HEIC" and "HEIF" not in readable_formats():
+                kind = "HEIC: pip install pillow-heif"
             reason = (
                 f"an image of a kind that cannot be read here ({kind})" if kind else "not an image (or an empty file)"
             )
@@ -118,16 +121,16 @@ def open_image(file: BinaryIO) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def load(file, note):
+def load(file, max_pixels, note):
     """A Pillow image with its pixels loaded and rotated as its EXIF data says. ``note`` is called with warnings."""
     if formats.is_raw(file.read(16)):
         raise UnreadableError("a camera's raw file: expected an image developed from it")
     try:
-        image = load_pixels(file)
+        image = load_pixels(file, max_pixels)
     except UnreadableError:
         raise
     except Exception as error:
-        image = load_damaged(file, note, error)
+        image = load_damaged(file, max_pixels, note, error)
     if image.format == "PNG":
         image.info["cicp"] = formats.png_cicp(file)
     # The other images of an MPO (some cameras' JPEG) are previews, those of a PSD its layers.
@@ -144,14 +147,12 @@ def load(file, note):
     return image
 
 
-def load_pixels(file):
+def load_pixels(file, max_pixels):
     """A Pillow image with its pixels loaded."""
     image = open_image(file)
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise UnreadableError(
-            f"the image is too large: {width}x{height} pixels, expected at most {MAX_PIXELS:,} in all"
-        )
+    if width * height > max_pixels:
+        raise UnreadableError(f"the image is too large: {width}x{height} pixels, expected at most {max_pixels:,}")
     tags = getattr(image, "tag_v2", {})
     if tags.get(SUBFILE_TYPE, 0) & 1 and SUB_IFDS in tags:
         raise UnreadableError(
@@ -171,27 +172,28 @@ def load_pixels(file):
     return image
 
 
-def load_damaged(file, note, error):
+def load_damaged(file, max_pixels, note, error):
     """A Pillow image of a PNG or JPEG that Pillow refused though every pixel is there. Raises ``error`` otherwise."""
     file.seek(0)
     data = file.read()
     if data.startswith(formats.PNG_SIGNATURE):
-        return load_damaged_png(data, note, error)
+        return load_damaged_png(data, max_pixels, note, error)
     if data.startswith(formats.JPEG_START):
         with contextlib.suppress(Exception):
-            image, other = (load_pixels(io.BytesIO(whole)) for whole in formats.jpeg_ends(data))
+            image, other = (load_pixels(io.BytesIO(whole), max_pixels) for whole in formats.jpeg_ends(data))
             if image.tobytes() == other.tobytes() and formats.has_all_scans(data):
                 note("read in spite of its missing end marker")
                 return image
     raise error
 
 
-def load_damaged_png(png, note, error):
+def load_damaged_png(png, max_pixels, note, error):
     """A Pillow image of a PNG that Pillow refused for its text or metadata."""
+    kept = formats.PIXEL_CHUNKS | {b"iCCP", b"eXIf", b"sRGB", b"gAMA", b"cHRM"}
     try:  # without text, whose length Pillow limits
-        return load_pixels(io.BytesIO(formats.png_with(png, formats.PIXEL_CHUNKS | {b"iCCP", b"eXIf"})))
+        return load_pixels(io.BytesIO(formats.png_with(png, kept)), max_pixels)
     except Exception:
-        image = load_pixels(io.BytesIO(formats.png_with(png, formats.PIXEL_CHUNKS)))
+        image = load_pixels(io.BytesIO(formats.png_with(png, formats.PIXEL_CHUNKS)), max_pixels)
         note(f"colour profile and EXIF data are ignored: {one_line(error)}")
         return image
 

@@ -20,7 +20,7 @@ JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 RAW = rb"....ftypcrx |FUJIFILMCCD|II\*\0....CR|IIU\0|IIR[OS]|FOVb|\0MRM"
 UNREADABLE = {
     "a camera's raw file": RAW,
-    "HEIC, which takes pip install pillow-heif": rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)",
+    "HEIC": rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)",
     "JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL ",
     "TIFF in floating point, or another rare one": rb"II[*+]\0|MM\0[*+]",
     "colour PFM": rb"PF\s",

@@ -57,6 +57,10 @@ def upscale_frames(
     changes.
 
     Raises ValueError, before anything is upscaled, for frames that are no such images or differ in shape.
+
+    >>> clip = [np.zeros((12, 16, 3), np.uint8), np.full((12, 16, 3), 255, np.uint8)]
+    >>> [frame.shape for frame in upscale_frames(clip, bicubic_upscale)]
+    [(48, 64, 3), (48, 64, 3)]
     """
     for change in upscale_changes(frames, upscale_image, context):
         yield change.frame.copy()

@@ -73,12 +73,23 @@ def open_gif(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> Gif:
 
     Raises FileNotFoundError; ValueError, naming the file and the frame, if the file is not a GIF, has no frames, is
     truncated or damaged, or, before anything is decoded, if it claims more pixels.
+
+    >>> save_gif("clip.gif", [np.zeros((12, 16, 3), np.uint8), np.full((12, 16, 3), 255, np.uint8)], durations=40)
+    >>> gif = open_gif("clip.gif")
+    >>> gif.size, gif.durations, gif.loop, [frame.shape for frame in gif]
+    ((16, 12), (40, 40), 0, [(12, 16, 3), (12, 16, 3)])
     """
     return checked_gif(path, max_pixels, stacklevel=3)
 
 
 def read_gif(path: str | os.PathLike) -> tuple[list[np.ndarray], list[int], int | None]:
-    """The frames, durations in milliseconds and loop count of a GIF, as in ``Gif``. Raises as ``open_gif``."""
+    """The frames, durations in milliseconds and loop count of a GIF, as in ``Gif``. Raises as ``open_gif``.
+
+    >>> save_gif("clip.gif", [np.zeros((12, 16, 3), np.uint8), np.full((12, 16, 3), 255, np.uint8)], durations=40)
+    >>> frames, durations, loop = read_gif("clip.gif")
+    >>> len(frames), durations, loop
+    (2, [40, 40], 0)
+    """
     gif = checked_gif(path, MAX_PIXELS, stacklevel=3)
     return list(gif), list(gif.durations), gif.loop
 

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
@@ -48,14 +48,22 @@ def save_gif(
 
     Raises ValueError for other frames, durations or loop counts, and as ``files.atomic_write``. If anything is raised,
     KeyboardInterrupt included, no new file remains and an existing one is unchanged.
+
+    >>> save_gif("clip.gif", [np.zeros((12, 16, 3), np.uint8), np.full((12, 16, 3), 255, np.uint8)], durations=40)
+    >>> len(open_gif("clip.gif"))
+    2
     """
     if not isinstance(frames, Iterable):
         raise ValueError(f"frames are {type(frames).__name__}, expected a list or another iterable of arrays")
-    save_changes(path, find_changes(frames), durations, loop)
+    with atomic_write(path) as file:
+        write_changes(file, find_changes(frames), durations, loop)
 
 
-def save_changes(path, changes: Iterable[Change], durations, loop) -> None:
-    """``save_gif`` of frames that come with what has changed, as those of ``frames.upscale_changes``."""
+def write_changes(file: BinaryIO, changes: Iterable[Change], durations, loop, comment: str = "") -> None:
+    """``save_gif`` of frames that come with what has changed, as those of ``frames.upscale_changes``, to an open file.
+
+    comment: up to 255 ASCII characters.
+    """
     one_each = isinstance(durations, Sequence | np.ndarray) and not isinstance(durations, str | bytes)
     for duration in durations if one_each else [durations]:
         if not isinstance(duration, Real) or not 0 <= duration <= LONGEST:
@@ -64,9 +72,8 @@ def save_changes(path, changes: Iterable[Change], durations, loop) -> None:
         raise ValueError(f"loop is {loop!r}, expected a whole number from 0 to 65535, or None")
     if one_each:
         changes = counted(changes, len(durations))
-    with atomic_write(path) as file:
-        for block in encode(changes, delays(durations if one_each else repeat(durations)), loop):
-            file.write(block)
+    for block in encode(changes, delays(durations if one_each else repeat(durations)), loop, comment):
+        file.write(block)
 
 
 def counted(changes, count):
@@ -90,7 +97,7 @@ def delays(durations: Iterable[float]) -> Iterator[int]:
         start = end
 
 
-def encode(changes: Iterable[Change], delays: Iterator[int], loop: int | None) -> Iterator[bytes]:
+def encode(changes: Iterable[Change], delays: Iterator[int], loop: int | None, comment: str) -> Iterator[bytes]:
     """Yield the parts of the file."""
     screen = None
     for change in changes:
@@ -98,7 +105,7 @@ def encode(changes: Iterable[Change], delays: Iterator[int], loop: int | None) -
             height, width = change.frame.shape[:2]
             if max(height, width) > 65535:
                 raise ValueError(f"frames are {width}x{height} pixels, expected at most 65535 each way")
-            yield header(height, width, loop)
+            yield header(height, width, loop, comment)
             screen = Screen(change.frame)
         else:
             yield from screen.finish(change)
@@ -327,10 +334,12 @@ def cut_into_strips(height, width):
     return [slice(start, start + rows) for start in range(0, height, rows)]
 
 
-def header(height: int, width: int, loop: int | None) -> bytes:
-    """Header, screen (sections 17 and 18) and loop block."""
+def header(height: int, width: int, loop: int | None, comment: str) -> bytes:
+    """Header, screen (sections 17 and 18), comment (24) and loop block."""
     # Images have palettes of their own; two black entries serve readers that look up the background colour.
     screen = b"GIF89a" + struct.pack("<HHBBB", width, height, 128, 0, 0) + bytes(6)
+    if comment:
+        screen += b"!\xfe" + bytes([len(comment)]) + comment.encode("ascii") + b"\0"
     return screen if loop is None else screen + b"!\xff\x0bNETSCAPE2.0\3\1" + struct.pack("<HB", loop, 0)
 
 

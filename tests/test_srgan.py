@@ -1,5 +1,7 @@
 """The course's names."""
 
+import doctest
+
 import cv2
 import numpy as np
 import pytest
@@ -57,3 +59,21 @@ def test_apply_srgan_computes_in_the_precision_asked_for(photo):
     assert 0 < difference(exact, fast)[1] < 2
     with pytest.raises(ValueError, match="expected dtype"):
         srgan.apply_srgan(photo, "srresnet", dtype="float16")
+
+
+@pytest.mark.parametrize("name", [name for name in srgan.__all__ if name != "SCALE"])
+def test_every_name_has_an_example_that_runs(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    function = getattr(srgan, name)
+    (test,) = doctest.DocTestFinder(recurse=False).find(function, name, globs={**vars(srgan), "np": np})
+    assert test.examples
+    assert doctest.DocTestRunner().run(test).failed == 0
+
+
+@pytest.mark.parametrize("apply", [srgan.apply_srgan, srgan.apply_srcnn])
+def test_progress_is_that_of_the_output_and_a_bar_where_asked_for(apply, photo, capsys):
+    done = []
+    apply(photo[:8, :12], progress=done.append)
+    assert sum(done) == 32 * 48 and capsys.readouterr().err == ""
+    apply(photo[:8, :12], progress=True)
+    assert "100%" in capsys.readouterr().err
