@@ -12,7 +12,9 @@ import signal
 import sys
 import warnings
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +52,9 @@ RESULT_ENDINGS = tuple(f"_x{scale}" for scale in SCALES)
 
 MOST_PIXELS = MAX_PIXELS // SCALE**2  # of an input
 
+# Pixels of a result from which on it is written before the next one is computed.
+WRITTEN_AT_ONCE = 2**24
+
 # What may go wrong with a file; anything else is a fault of the program.
 FILE_ERRORS = (ValueError, OSError, MemoryError)
 
@@ -72,9 +77,8 @@ def main(arguments: list[str] | None = None) -> None:
             failures.append(failure)
     except BaseException as error:
         # An interruption may come out of a library as another exception.
-        if isinstance(error, KeyboardInterrupt) or received_signals:
-            failures.append("interrupted, nothing unfinished is left")
-            parser.exit(128 + (received_signals or [signal.SIGINT])[0], as_lines(failures))
+        if isinstance(error, KeyboardInterrupt) or interruption.signals:
+            parser.exit(128 + (interruption.signals or [signal.SIGINT])[0], as_lines([*failures, INTERRUPTED]))
         if not isinstance(error, FILE_ERRORS):
             raise
         failures.append(one_line(error))
@@ -158,12 +162,14 @@ def print_path(path):
 
 # Interruptions
 
+INTERRUPTED = "interrupted, nothing unfinished is left"
 
-received_signals = []
+interruption = SimpleNamespace(signals=[], stderr=2, at_once=False)
 
 
 def handle_signals():
     """Let Ctrl-C, ``kill`` and a closed terminal end the program with nothing unfinished left behind."""
+    interruption.stderr = os.dup(2)  # which ``quiet`` does not touch
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number and signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
@@ -171,8 +177,11 @@ def handle_signals():
 
 
 def interrupt(number, _):
-    received_signals.append(number)
-    if len(received_signals) == 1:  # no second one while the first is tidying up
+    interruption.signals.append(number)
+    if interruption.at_once:
+        os.write(interruption.stderr, as_lines([INTERRUPTED]).encode())
+        os._exit(128 + number)
+    if len(interruption.signals) == 1:  # no second one while the first is tidying up
         raise KeyboardInterrupt
 
 
@@ -180,8 +189,18 @@ def stop_if_interrupted():
     """Raise KeyboardInterrupt if a signal has come: Python drops what is raised within a garbage-collection callback,
     and JAX, where it is installed, has one.
     """
-    if received_signals:
+    if interruption.signals:
         raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def nothing_to_tidy():
+    """While the block runs, a signal ends the program at once: raised within TensorFlow's import, it would abort."""
+    interruption.at_once = True
+    try:
+        yield
+    finally:
+        interruption.at_once = False
 
 
 # What to upscale, and where to
@@ -382,30 +401,55 @@ def upscale_files(jobs, options):
             yield describe(error, job.source, job.target)
     if not waiting:
         return
-    upscale = method_function(options.method, options.dtype)
+    with nothing_to_tidy():
+        upscale = method_function(options.method, options.dtype)
     made_by_others = 0
     with tqdm(total=sum(job.pixels for job in waiting), unit="pixel", unit_scale=True) as bar:
+        for job, error in outcomes(waiting, upscale, options, bar):
+            if error is None:
+                print_path(job.target)
+            elif job.folder and isinstance(error, FileExistsError):
+                made_by_others += 1
+                random.shuffle(waiting)  # another run is at work: in one order, both would do the same files
+            else:
+                yield describe(error, job.source, job.target)
+    if made_by_others:
+        write_line(f"{count_of(made_by_others, 'result')} made by another run meanwhile")
 
-        def advance(pixels):
-            stop_if_interrupted()
-            bar.update(pixels)
 
+def outcomes(waiting, upscale, options, bar):
+    """Do the jobs, taking each from the list, and yield it with the error that it failed with, or None.
+
+    A result is written while the next one is computed, unless two would take much memory.
+    """
+
+    def advance(pixels):
+        stop_if_interrupted()
+        bar.update(pixels)
+
+    writing = []
+    with ThreadPoolExecutor(1) as writer:
         while waiting:
             job = waiting.pop(0)
             end = bar.n + job.pixels
-            try:
-                upscale_file(job, upscale, options, advance)
-                print_path(job.target)
-            except FILE_ERRORS as error:
-                stop_if_interrupted()
-                if job.folder and isinstance(error, FileExistsError):
-                    made_by_others += 1
-                    random.shuffle(waiting)  # another run is at work: in one order, both would do the same files
-                else:
-                    yield describe(error, job.source, job.target)
+            write, error = attempt(upscale_file, job, upscale, options, advance)
             bar.update(end - bar.n)
-    if made_by_others:
-        write_line(f"{count_of(made_by_others, 'result')} made by another run meanwhile")
+            yield from ((job, attempt(future.result)[1]) for job, future in writing)
+            writing = [(job, writer.submit(write))] if error is None else []
+            if error is not None:
+                yield job, error
+            elif job.pixels > WRITTEN_AT_ONCE:
+                wait([future for _, future in writing])
+        yield from ((job, attempt(future.result)[1]) for job, future in writing)
+
+
+def attempt(function, *arguments):
+    """What the function returns, and None; or None, and the error of a file that it raises."""
+    try:
+        return function(*arguments), None
+    except FILE_ERRORS as error:
+        stop_if_interrupted()
+        return None, error
 
 
 def inspect(job, options):
@@ -440,21 +484,29 @@ def method_function(method, dtype="auto"):
 
 
 def upscale_file(job, upscale, options, advance):
-    """Do a job that was inspected; ``advance`` is called with the number of pixels done."""
+    """Upscale a file that was inspected. Returns the function that writes the result.
+
+    ``advance`` is called with the number of pixels done.
+    """
     if not job.replace and job.target.exists():
         raise FileExistsError(f"{job.target}: exists already, written meanwhile")
     if job.gif:
-        upscale_gif(job, upscale, options, advance)
-        return
+        return upscale_gif(job, upscale, options, advance)
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they were shown
         image, exif = read_image(job.source), camera_data(job.source, signature(job.source))
     result = reduced(upscale(image, progress=advance), options.scale)
-    with atomic_write(job.target, job.replace) as file:
-        write_image(file, job.target, result, options.quality, exif, signature(job.source))
+
+    def write():
+        with atomic_write(job.target, job.replace) as file:
+            write_image(file, job.target, result, options.quality, exif, signature(job.source))
+
+    return write
 
 
 def upscale_gif(job, upscale, options, advance):
+    """``upscale_file`` of a GIF, whose frames are written as they are computed."""
+
     def upscale_region(image):
         return upscale(image, progress=lambda _: stop_if_interrupted())
 
@@ -468,6 +520,7 @@ def upscale_gif(job, upscale, options, advance):
         changes = find_changes(reduced(change.frame, options.scale) for change in changes)
     with atomic_write(job.target, job.replace) as file:
         write_changes(file, changes, job.gif.durations, job.gif.loop, signature(job.source))
+    return lambda: None
 
 
 def reduced(image, scale):

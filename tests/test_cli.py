@@ -19,7 +19,7 @@ from PIL.ExifTags import IFD, Base
 
 import srgan
 from srgan import main
-from superres import cli, network, weights
+from superres import cli, network, quiet, weights
 
 
 @pytest.fixture
@@ -471,6 +471,16 @@ def test_what_needs_no_keras_does_not_import_it(arguments, code, photos):
     assert run.stdout.splitlines()[-1] == "set()"
 
 
+def test_quiet_drops_what_is_written_to_stderr_and_closes_what_it_opens(capfd):
+    descriptors = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+    for _ in range(3):
+        with quiet():
+            os.write(2, b"dropped")
+    os.write(2, b"seen")
+    assert capfd.readouterr().err == "seen"
+    assert descriptors is None or len(os.listdir("/proc/self/fd")) == descriptors
+
+
 # What a person sees: the program itself
 
 
@@ -637,6 +647,35 @@ def test_an_interruption_that_is_lost_is_noticed(tmp_path, long_run):
     assert "Exception ignored" in run.stderr, "nothing was lost"
     assert run.returncode == 128 + signal.SIGTERM and "interrupted" in run.stderr.splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["in.gif"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_an_interruption_while_the_model_is_loaded_ends_the_program_at_once(tmp_path, image):
+    """TensorFlow's import aborts if an exception is raised within it."""
+    srgan.save_image(tmp_path / "a.png", image)
+    script = (
+        f"import os, signal, sys; sys.path.insert(0, {str(ROOT)!r}); import srgan\n"
+        "from superres import cli, quiet\n"
+        "def load(*_):\n"
+        "    with quiet():\n"
+        "        try: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        except BaseException: os.abort()\n"
+        "cli.method_function = load; cli.handle_signals()\n"
+        "srgan.main(['a.png'])"
+    )
+    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 128 + signal.SIGTERM
+    assert run.stderr == "srgan.py: interrupted, nothing unfinished is left\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_what_nohup_ignores_is_ignored():
+    script = (
+        f"import os, signal, sys; sys.path.insert(0, {str(ROOT)!r}); from superres import cli\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN); cli.handle_signals()\n"
+        "os.kill(os.getpid(), signal.SIGHUP); cli.stop_if_interrupted()"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from scipy.stats import spearmanr
 
+from srgan import bicubic_upscale
 from superres import figures, measures
 from superres.figures import page, sheets
 from superres.gif_writer import save_gif
@@ -147,3 +148,17 @@ def test_flicker_table_measures_every_clip_against_the_originals(image):
     assert lines[2] == f"| Steady | 0.00 | {scores[0]:.2f} |"
     assert lines[3].startswith(f"| Blinking | {change:.2f} | ")
     assert lines[4] == "| Original | 0.00 |  |"
+
+
+def test_clips_side_by_side_keep_their_pixels_and_have_names(rng):
+    low = [rng.integers(0, 256, (20, 30, 3), np.uint8) for _ in range(2)]
+    high = [bicubic_upscale(frame) for frame in low]
+    sheets = list(figures.side_by_side({"Low resolution (nearest)": low, "Bicubic": high}, gap=8))
+    assert len(sheets) == 2
+    for sheet, small, large in zip(sheets, low, high, strict=True):
+        np.testing.assert_array_equal(sheet[-80:, :120], small.repeat(4, axis=0).repeat(4, axis=1))
+        np.testing.assert_array_equal(sheet[-80:, 128:], large)
+        assert (sheet[:-80] < 128).any() and (sheet[:, 120:128] == 255).all()
+    np.testing.assert_array_equal(sheets[0][:-80], sheets[1][:-80])
+    with pytest.raises(ValueError):
+        list(figures.side_by_side({"a": low, "b": high[:1]}))

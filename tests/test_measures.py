@@ -150,3 +150,14 @@ def test_changed_static_pixels_are_counted():
     assert measures.changed_static_pixels(frames, frames) == 0
     assert measures.changed_static_pixels(frames, shown) == pytest.approx(2 / 7)
     assert measures.changed_static_pixels(frames[:1], frames[:1]) == 0
+
+
+def test_flicker_counts_what_changes_where_the_original_does_not():
+    original = [np.zeros((8, 8, 3), np.uint8)] * 3
+    moving = [frame.copy() for frame in original]
+    moving[1][:4] = 200
+    frames = [frame.copy() for frame in moving]
+    frames[1][4:6] = 255
+    assert measures.flicker(original, original) == measures.flicker(moving, moving) == 0
+    assert measures.flicker(frames, moving) == pytest.approx(219 / 2)
+    assert measures.flicker(frames, original) == pytest.approx(219 / 4 + 219 * 200 / 255 / 2)
