@@ -34,8 +34,8 @@ __all__ = [
 
 
 def load_generator(source="srgan"):
-    """The Keras model that ``source`` names: "srgan", "srresnet", "srcnn", "srgan:ALPHA", a weights file or
-    "hf://OWNER/REPO/FILE". See ``superres.weights.load_generator``.
+    """The Keras model that ``source`` names: "srgan", "photo", "srresnet", "srcnn", "srgan:ALPHA", a weights file
+    or "hf://OWNER/REPO/FILE". See ``superres.weights.load_generator``.
 
     >>> load_generator("srgan:0.5").output_shape
     (None, None, None, 3)

@@ -46,7 +46,7 @@ a folder, names that end in _x4 (_x3, _x2) are taken for results, and what has i
 that was interrupted goes on, and several at once share the work. Camera settings, date and place (EXIF) are kept.
 """
 
-NAMED_METHODS = ("srgan", "srresnet", "srcnn", "bicubic")
+NAMED_METHODS = ("srgan", "photo", "srresnet", "srcnn", "bicubic")
 SCALES = (2, 3, SCALE)
 RESULT_ENDINGS = tuple(f"_x{scale}" for scale in SCALES)
 
@@ -99,8 +99,8 @@ def make_parser():
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist already")
     parser.add_argument(
         "--method", default="srgan", metavar="METHOD",
-        help="srgan (default), srresnet, srcnn, bicubic, srgan:ALPHA between srresnet (0) and srgan (1), "
-        "a weights file, or hf://OWNER/REPO/FILE",
+        help="srgan (default), photo (for noisy or blurred photographs), srresnet, srcnn, bicubic, srgan:ALPHA between "
+        "srresnet (0) and srgan (1), a weights file, or hf://OWNER/REPO/FILE",
     )  # fmt: skip
     parser.add_argument(
         "--scale", type=int, default=SCALE, choices=SCALES,

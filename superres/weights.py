@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import keras
 
 FOLDER = Path(__file__).resolve().parent.parent / "weights"
-BUNDLED = ("srgan", "srresnet", "srcnn")
+BUNDLED = ("srgan", "photo", "srresnet", "srcnn")
 
 # The most that is read of a file: an SRGAN generator has 93 arrays of 6.2 million bytes in all, with batch
 # normalisation 225.
@@ -32,7 +32,9 @@ def load_generator(source: str | os.PathLike = "srgan") -> "keras.Model":
     """The Keras model that ``source`` names, cached: float32 RGB in [0, 255], (b, h, w, 3), to (b, 4h, 4w, 3).
 
     source: one of
-        "srgan", "srresnet", "srcnn"  bundled under ``weights/``, their SHA-256 checked
+        "srgan", "photo", "srresnet", "srcnn"
+                                      bundled under ``weights/``, their SHA-256 checked; "photo" is an SRGAN for noisy
+                                      or blurred photographs
         "srgan:ALPHA"                 ALPHA in [0, 1] between SRResNet (0) and SRGAN (1): network interpolation
                                       (Wang et al. 2018, ESRGAN, section 3.4)
         a path                        a ``.keras`` or ``.weights.h5`` file of this project, or a Keras 2 ``.h5`` of

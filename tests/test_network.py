@@ -44,7 +44,7 @@ def test_prelu_with_slopes_above_1(rng):
     assert expected.std() > 10, "too flat to show a difference"
 
 
-@pytest.mark.parametrize("name", ["srgan", "srresnet"])
+@pytest.mark.parametrize("name", ["srgan", "photo", "srresnet"])
 def test_fused_graph_equals_the_plain_one_with_the_bundled_weights(name, photo):
     model = load_generator(name)
     most, mean = difference(Upscaler(model)(photo), plain(model, photo))

@@ -114,7 +114,7 @@ def test_interpolation_outside_the_range_is_an_error(alpha):
 
 @pytest.mark.parametrize("name", ["srgna", "", "SRGAN"])
 def test_an_unknown_name_is_answered_with_the_known_ones(name):
-    with pytest.raises(ValueError, match=f"unknown weights '{name}': expected one of srgan, srresnet, srcnn"):
+    with pytest.raises(ValueError, match=f"unknown weights '{name}': expected one of srgan, photo, srresnet, srcnn"):
         load_generator(name)
 
 
