@@ -428,8 +428,18 @@ def test_a_thumbnail_is_not_taken_for_the_image(tmp_path, image):
     thumbnail = encoded(image, "TIFF", tiffinfo={254: 1, 330: 8})
     with pytest.raises(ValueError, match="a.tif: .*thumbnail.*raw file"):
         read_image(write(tmp_path / "a.tif", thumbnail))
-    reduced = encoded(image, "TIFF", tiffinfo={254: 1})
-    np.testing.assert_array_equal(read_image(write(tmp_path / "b.tif", reduced)), image)
+    for tags in ({254: 1}, {330: 8}):  # a small image alone; an image that is followed by smaller ones
+        np.testing.assert_array_equal(
+            read_image(write(tmp_path / "b.tif", encoded(image, "TIFF", tiffinfo=tags))), image
+        )
+    canon = bytearray(encoded(image, "TIFF"))
+    assert canon[:8] == b"II*\0\x08\0\0\0"
+    directory = canon[8 : 8 + 2 + 12 * canon[8] + 4]
+    canon[4:12] = struct.pack("<I4s", len(canon), b"CR\2\0")
+    path = write(tmp_path / "c.tif", bytes(canon + directory))
+    assert Image.open(path).size == (22, 14), "Pillow reads it"
+    with pytest.raises(ValueError, match="c.tif: a camera's raw file"):
+        read_image(path)
 
 
 def test_a_compression_that_this_pillow_lacks_is_named(tmp_path, image):
