@@ -172,7 +172,7 @@ def load_pixels(file, max_pixels):
 
 
 def drop_xmp(image):
-    """Keep Pillow from turning an image by XMP, in which editors that turn the pixels leave the orientation as it was."""
+    """Keep Pillow from turning an image by XMP, which editors that turn the pixels leave as it was."""
     for name in ("xmp", "XML:com.adobe.xmp"):
         image.info.pop(name, None)
 

@@ -668,6 +668,12 @@ def test_jpeg_is_written_at_quality_95(tmp_path, image):
     assert (tmp_path / "a.jpg").read_bytes() == encoded(image, "JPEG", quality=95)
 
 
+def test_png_is_compressed(tmp_path):
+    ramp = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
+    save_image(tmp_path / "a.png", ramp)
+    assert (tmp_path / "a.png").stat().st_size < 2000
+
+
 def test_a_full_disk_is_an_error_of_the_system(tmp_path, image, monkeypatch):
     def fail(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
