@@ -15,6 +15,25 @@ def test_discriminator_judges_every_pixel(rng):
     assert logits.shape == (2, 32, 40, 1)
 
 
+def test_discriminator_knows_no_colours(rng):
+    """What does not change from pixel to pixel does not change its judgement."""
+    model, image = adversarial.discriminator(channels=4), rng.uniform(50, 150, (1, 16, 16, 3)).astype("float32")
+    tinted = image + np.array([60, -30, 10], "float32")
+    np.testing.assert_allclose(model(tinted), model(image), atol=1e-3)
+    assert np.abs(model(image[:, ::-1]) - model(image)).max() > 1e-2
+
+
+def test_discriminators_inner_convolutions_have_a_norm_of_1(rng):
+    model, images = adversarial.discriminator(channels=4), rng.uniform(0, 255, (1, 16, 16, 3))
+    normalised = [layer for layer in model.layers if isinstance(layer, keras.layers.SpectralNormalization)]
+    for _ in range(60):
+        model(images, training=True)
+    assert len(normalised) == 7  # three down, three up, one more
+    for layer in normalised:
+        kernel = ops.convert_to_numpy(layer.layer.kernel)
+        assert np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), 2) == pytest.approx(1, rel=0.05)
+
+
 @pytest.mark.usefixtures("tiny")
 class TestStep:
     """A step of an SRGAN with every term, against the terms and gradients of the plain networks."""

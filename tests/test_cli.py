@@ -115,7 +115,10 @@ def test_command_line_says_what_is_wrong_before_the_work(arguments, said, tmp_pa
 
 @pytest.mark.parametrize(
     "method, said",
-    [("sragn", "unknown weights 'sragn': expected one of srgan, photo, srresnet, srcnn"), ("none.h5", "no such weights file")],
+    [
+        ("sragn", "unknown weights 'sragn': expected one of srgan, photo, srresnet, srcnn"),
+        ("none.h5", "no such weights file"),
+    ],
 )
 def test_command_line_refuses_an_unknown_method(method, said, tmp_path, capsys, image):
     srgan.save_image(tmp_path / "good.png", image)

@@ -22,6 +22,10 @@ def test_curves_are_those_of_the_logs(tmp_path):
         last = [row for row in csv.DictReader(file) if row["method"] == "srgan"][-1]
     assert axes[5].lines[1].get_ydata()[-1] == float(last["crops_distance"])
     assert axes[5].lines[1].get_xdata()[-1] == pytest.approx(content.get_xdata()[-1], rel=0.01)
+    assert [axis.get_title() for axis in axes] == ["SRResNet"] * 3 + ["SRGAN"] * 3
+    pixel = next(line for line in axes[3].lines if line.get_label() == "L1 x 100")
+    expected = 100 * np.mean([float(row["pixel"]) for row in rows[-curves.SMOOTHING :]])
+    assert pixel.get_ydata()[-1] == pytest.approx(expected)
 
 
 def test_missing_logs_are_one_sentence(tmp_path, capsys):

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from scipy.ndimage import uniform_filter
 
 from training import losses
 
@@ -48,6 +49,27 @@ def test_content_loss_is_blind_to_the_scale_of_channels(rng):
     assert weaker == pytest.approx(plain, rel=0.1)
 
 
+def test_content_loss_does_not_amplify_a_channel_that_is_nearly_always_0(rng):
+    hr, other = rng.uniform(size=(2, 1, 8, 8, 3)).astype("float32")
+    hr[..., 2] *= 1e-4
+    sr = np.concatenate([hr[..., :2], 1e-4 * other[..., 2:]], -1)
+    assert float(losses.content_loss({"conv44": hr}, {"conv44": sr})) < 1e-4
+
+
+def test_checkerboard_loss_against_scipy(rng):
+    """Detail is what two blurs of 3 pixels take away; its profiles are of the 4x4 sub-pixels, without a border."""
+    hr, sr = rng.uniform(0, 255, (2, 2, 32, 40, 3)).astype("float32")
+
+    def profile(images):
+        blurred = uniform_filter(uniform_filter(images, (1, 3, 3, 1)), (1, 3, 3, 1))
+        detail = (images - blurred)[:, 4:-4, 4:-4].reshape(2, 6, 4, 8, 4, 3)
+        size = np.abs(detail).mean((1, 3))
+        return np.stack([detail.mean((1, 3)), size]) / (size.mean((1, 2), keepdims=True) + 0.5)
+
+    expected = np.mean((profile(hr) - profile(sr)) ** 2)
+    assert float(losses.checkerboard_loss(hr, sr)) == pytest.approx(expected, rel=1e-3)
+
+
 def test_checkerboard_loss_sees_dots_and_a_weave_and_nothing_else(rng):
     hr, other = rng.uniform(100, 150, (2, 2, 96, 96, 3)).astype("float32")
     dots = np.ones((4, 4))
@@ -86,6 +108,14 @@ def test_features_of_a_distilled_network(tmp_path, rng):
     expected = ops.conv(ops.max_pool(rgb / 255, 2), arrays["conv41/kernel"], padding="same") + arrays["conv41/bias"]
     assert list(features) == ["conv41"]
     np.testing.assert_allclose(features["conv41"], expected, atol=1e-4)
+
+
+def test_the_deepest_features_of_a_distilled_network_are_compared_too(tmp_path):
+    names = ["conv0", "conv11", "conv12", "conv21", "conv41", "conv44", "conv51"]
+    arrays = {f"{name}/kernel": np.ones((1, 1, 3, 3), "float32") for name in names}
+    arrays |= {f"{name}/bias": np.zeros(3, "float32") for name in names}
+    np.savez(tmp_path / "student.npz", **arrays)
+    assert list(losses.feature_network([tmp_path / "student.npz"]).output) == ["conv41", "conv44", "conv51"]
 
 
 def test_features_of_keras_applications(rng, monkeypatch):

@@ -21,6 +21,10 @@ def test_batches_depend_on_seed_and_number_alone(photos):
     np.testing.assert_array_equal(one[7][0], again[7][0])
     assert not np.array_equal(one[7][0], one[8][0])
     assert not np.array_equal(one[7][0], other[7][0])
+    # The degraded copies, not just the draw of patches, are the seed's.
+    (_, *copies), (_, *others) = one.photographs, other.photographs
+    np.testing.assert_array_equal(copies[0].hr, others[0].hr)
+    assert not np.array_equal(copies[0].lr, others[0].lr)
 
 
 def test_patches_are_aligned_in_every_orientation(photos):

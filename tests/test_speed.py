@@ -5,61 +5,69 @@ import pytest
 
 from training import speed
 
+OURS = {"course": 4.0, "float32": 2.0, "bfloat16": 1.0}
 
-def test_speed_reports_ratios_and_memory(monkeypatch, rng):
+
+def test_ratios_are_of_the_courses_time(monkeypatch, rng, capsys):
     monkeypatch.setattr(speed, "SIZES", ((8, 6),))
-    monkeypatch.setattr(speed, "LARGE", (16, 12))
-    seconds = {"course": 4.0, "float32": 2.0, "bfloat16": 1.0}
-    monkeypatch.setattr(speed, "seconds", lambda way, image: seconds[way.__name__])
-    monkeypatch.setattr(speed, "measure", lambda way, size: (5.0, size[0] / 8, 100.0))
-    monkeypatch.setattr(speed, "race_clip", lambda size: (6.0, 1.0))
-    report = speed.report([rng.integers(0, 256, (6, 6, 3), np.uint8)])
-    assert "| 8x6 | 4.00 | 2.00x | 4.00x | 100 | 100 | 100 |" in report
-    assert "16x12: 2 s, peak 100 MB of at most 2500 MB, 0.50 times the time per pixel." in report
-    rates = "course 5208.33, float32 2604.17, bfloat16 1302.08."
-    assert f"Seconds per megapixel of output at 8x6: {rates}" in report
-    assert float(report.rsplit(": ", 1)[1].split()[0]) > 40
-    assert "6.0 times as fast as whole frames" in report
+    monkeypatch.setattr("superres.inference.has_native_bfloat16", lambda: True)  # or it would warn
+    monkeypatch.setattr(speed, "seconds", lambda way, image: OURS.get(way.__name__, 8.0))
+    speed.main(["ratios"])
+    assert "| 8x6 | 5208.33 | 2.00x | 4.00x |" in capsys.readouterr().out
+    runtime = lambda: lambda x: np.repeat(np.repeat(x, 4, 1), 4, 2) + 0.4  # noqa: E731
+    monkeypatch.setitem(speed.RUNTIMES, "other", (runtime, ()))
+    speed.main(["ratios", "other"])
+    assert "| LR size | course (s/MP) | float32 | bfloat16 | other |" in (table := capsys.readouterr().out)
+    assert "| 8x6 | 5208.33 | 2.00x | 4.00x | 0.50x |" in table
+    image = rng.integers(0, 256, (3, 2, 3), np.uint8)
+    np.testing.assert_array_equal(speed.way_of("other")(image), image.repeat(4, 0).repeat(4, 1))
+
+
+def test_ways_run_in_turn_and_the_first_round_does_not_count():
+    calls, time = [], iter([9.0, 9.0, 1.0, 5.0, 3.0, 6.0, 2.0, 7.0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speed, "seconds", lambda way, image: next(time))
+        a, b = lambda image: calls.append("a"), lambda image: calls.append("b")
+        next(time), next(time)
+        np.testing.assert_array_equal(speed.race(None, [a, b]), [2.0, 6.0])
+    assert calls == ["a", "b"]
+
+
+def test_the_ways_are_what_they_are_called(rng, monkeypatch):
+    image = rng.integers(0, 256, (6, 5, 3), np.uint8)
+    course, float32 = speed.course(image).astype(int), speed.float32(image)
+    assert np.abs(course - float32).max() <= 1
+    monkeypatch.setattr(speed, "apply_srgan", lambda image, dtype: dtype)
+    assert (speed.float32(image), speed.bfloat16(image)) == ("float32", "bfloat16")
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
-def test_speed_measures_a_process_of_its_own():
-    first, second, megabytes = speed.measure(speed.float32, (8, 6))
-    assert min(first, second) > 0 and 100 < megabytes < 8000
+def test_memory_is_that_of_a_process_of_its_own():
+    assert 200 < speed.peak_memory((8, 6)) < 2000
 
 
-def test_speed_takes_a_folder(photos, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(speed, "report", lambda images: f"{len(images)} of {images[0].shape}")
-    speed.main([str(photos), "--limit", "2"])
-    assert capsys.readouterr().out == "2 of (32, 42, 3)\n"
+def test_precision_takes_a_folder(photos, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(speed, "float32", lambda image: image)
+    monkeypatch.setattr(speed, "bfloat16", lambda image: image ^ 1)  # one grey level: 20 log10(255) dB
+    speed.main(["precision", str(photos)])
+    assert capsys.readouterr().out == "bfloat16 against float32: 48.1 dB PSNR.\n"
     with pytest.raises(SystemExit) as exit:
-        speed.main([str(tmp_path / "none")])
+        speed.main(["precision", str(tmp_path / "none")])
     assert exit.value.code == 2 and "no images" in capsys.readouterr().err
 
 
-def test_a_clip_for_speed_moves_in_a_tenth_of_its_area():
-    first, second, *_ = speed.moving_clip(480, 360)
-    changed = (first != second).any(-1)
-    assert first.shape == (360, 480, 3) and 0.1 <= changed.mean() < 0.11
-
-
-def test_memory_is_held_to_its_bound(monkeypatch):
-    monkeypatch.setattr(speed, "measure", lambda way, size: (5.0, 5.0, 1500 + 51 * size[0] * size[1] / 2**20))
+def test_memory_is_held_to_its_bound(monkeypatch, capsys):
+    monkeypatch.setattr(speed, "peak_memory", lambda size: 1500 + 51 * size[0] * size[1] / 2**20)
     assert "| 341x268 | 1504 | 2504 |" in speed.memory() and "| 8000x6000 | 3835 | 4835 |" in speed.memory()
-    monkeypatch.setattr(speed, "measure", lambda way, size: (5.0, 5.0, 2600.0))
-    with pytest.raises(MemoryError, match="341x268: peak 2600 MB, expected at most 2504 MB"):
-        speed.memory()
+    monkeypatch.setattr(speed, "peak_memory", lambda size: 2600.0)
+    with pytest.raises(SystemExit):
+        speed.main(["memory"])
+    assert "341x268: peak 2600 MB, expected at most 2504 MB" in capsys.readouterr().err
 
 
-def test_speed_against_other_runtimes(monkeypatch, rng):
-    monkeypatch.setattr(speed, "SIZES", ((8, 6),))
-    monkeypatch.setattr(speed, "race", lambda image, ways: [4.0, 2.0, 1.0, *(8.0 for _ in ways[3:])])
-    runtime = lambda: lambda x: np.repeat(np.repeat(x, 4, 1), 4, 2) + 0.4  # noqa: E731
-    runtime.__name__ = "other"
-    monkeypatch.setitem(speed.RUNTIMES, runtime, ())
-    assert "| 8x6 | 5208.33 | 2.00x | 4.00x | 0.50x |" in speed.against([runtime])
-    image = rng.integers(0, 256, (3, 2, 3), np.uint8)
-    np.testing.assert_array_equal(speed.way_of(runtime)(image), image.repeat(4, 0).repeat(4, 1))
-    monkeypatch.setitem(speed.RUNTIMES, runtime, ("numpy", "none_such"))
-    with pytest.raises(ModuleNotFoundError, match="other: not installed: none_such"):
-        speed.against([runtime])
+def test_a_runtime_that_is_not_installed_is_one_sentence(monkeypatch, capsys):
+    monkeypatch.setitem(speed.RUNTIMES, "other", (None, ("numpy", "none_such")))
+    with pytest.raises(SystemExit) as exit:
+        speed.main(["ratios", "other"])
+    error = capsys.readouterr().err
+    assert exit.value.code == 2 and "other: not installed: none_such;" in error

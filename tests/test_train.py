@@ -1,7 +1,9 @@
+import contextlib
 import csv
 import itertools
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import keras
@@ -117,6 +119,20 @@ def test_options_of_the_srgan(prepared, vgg, tmp_path):
     assert list(map(float, rates)) == pytest.approx([1e-2, 2e-3])
     assert (patches.batch, patches.patch, patches.degradations) == (2, 16, list(data.SHARES))
     assert patches.shares == pytest.approx(list(data.SHARES.values()))
+
+
+@pytest.mark.parametrize(("method", "rate"), [("srcnn", 1e-3), ("srresnet", 5e-4), ("srgan", 1e-4)])
+def test_learning_rates_of_their_own_by_default(method, rate, prepared, vgg):
+    args, _, trainer, *_ = prepared(method, "--vgg", vgg)
+    train.set_learning_rates(args, trainer, step=100, progress=0)
+    assert float(trainer.optimizer.learning_rate) == pytest.approx(rate)
+    if method == "srgan":
+        assert float(trainer.discriminator_optimizer.learning_rate) == pytest.approx(rate)
+
+
+def test_the_srresnet_learns_from_l1_alone(prepared):
+    trainer = prepared("srresnet")[2]
+    assert trainer.loss_weights == {"content": 0, "adversarial": 0, "pixel": 1, "checkerboard": 0}
 
 
 def test_degradations_have_the_shares_asked_for(prepared):
@@ -262,6 +278,28 @@ def test_a_killed_run_is_taken_up_where_it_was(photos, tmp_path, tiny, vgg, eage
         assert {name: float(value or 0) for name, value in one.items()} == pytest.approx(
             {name: float(value or 0) for name, value in other.items()}, rel=1e-3
         )
+
+
+@pytest.mark.parametrize("name", ["state.npz", "srcnn_x4.keras"])
+def test_a_checkpoint_that_fails_leaves_the_last_one(name, photos, tmp_path, tiny, eager, monkeypatch):
+    """The second time that a file is written, half of it is, and then the disk is full."""
+    written, atomic_write = [], train.atomic_write
+
+    @contextlib.contextmanager
+    def full_disk(path):
+        with atomic_write(path) as file:
+            yield file
+            if path.name == name:
+                written.append(Path(file.name).read_bytes())
+                if len(written) == 2:
+                    Path(file.name).write_bytes(written[1][:100])
+                    raise OSError("no space left")
+
+    monkeypatch.setattr(train, "atomic_write", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        run("srcnn", photos, tmp_path / "run", "--steps", 2, "--checkpoint", 1)
+    assert (tmp_path / "run" / name).read_bytes() == written[0]
+    assert not list((tmp_path / "run").glob(".*"))
 
 
 def test_a_resumed_log_ends_at_the_step_that_is_resumed(tmp_path):

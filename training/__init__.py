@@ -1,3 +1,12 @@
-"""How the weights came to be: data, losses, training and evaluation."""
+"""Training the networks, and measuring them."""
 
-import superres.backend  # noqa: F401  (quietens TensorFlow before anything else imports it)
+import contextlib
+
+
+@contextlib.contextmanager
+def errors_in_one_line(parser):
+    """End a command line with an error's message, exit code 2, where its arguments or files are at fault."""
+    try:
+        yield
+    except (OSError, ValueError, ModuleNotFoundError, MemoryError) as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")

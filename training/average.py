@@ -12,6 +12,7 @@ import numpy as np
 from superres.files import atomic_write
 from superres.network import generator
 from superres.weights import load_generator
+from training import errors_in_one_line
 from training.initialise import start_from
 
 
@@ -38,12 +39,10 @@ def main(arguments=None):
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="whatever srgan.load_generator takes")
     parser.add_argument("--weights", nargs="+", type=float, metavar="W", help="default: equal ones")
     args = parser.parse_args(arguments)
-    try:
+    with errors_in_one_line(parser):
         model = average(args.sources, args.weights or [1 / len(args.sources)] * len(args.sources))
         with atomic_write(args.out) as file:
             model.save(file.name)
-    except (OSError, ValueError) as error:
-        parser.exit(2, f"{parser.prog}: {error}\n")
 
 
 if __name__ == "__main__":

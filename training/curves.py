@@ -10,6 +10,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
+from training import errors_in_one_line
+
 LOSSES = {  # term: label
     "pixel": "L1",
     "content": "content",
@@ -20,7 +22,7 @@ SMOOTHING = 20  # rows of a log in a moving average
 
 
 def columns(path: Path) -> dict:
-    """The columns of a CSV file by name, as arrays of numbers where they are such."""
+    """The columns of a CSV file by name, as arrays of strings."""
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
@@ -67,10 +69,8 @@ def main(arguments=None):
     parser.add_argument("logs", type=Path, metavar="LOGS", help="folder of the logs")
     parser.add_argument("out", type=Path, metavar="OUT.png")
     args = parser.parse_args(arguments)
-    try:
+    with errors_in_one_line(parser):
         curves(args.logs).savefig(args.out, dpi=100)
-    except (OSError, ValueError) as error:
-        parser.exit(2, f"{parser.prog}: {error}\n")
 
 
 if __name__ == "__main__":

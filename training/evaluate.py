@@ -22,6 +22,7 @@ from srgan import apply_srgan, bicubic_upscale, load_generator
 from superres import SCALE
 from superres.degrade import DEGRADATIONS
 from superres.measures import checkerboard_strength, markdown_table, psnr_ssim
+from training import errors_in_one_line
 from training.data import find_originals, low_resolution, read_hr
 
 METHODS = {"bicubic": "Bicubic", "srcnn": "SRCNN", "srresnet": "SRResNet", "srgan": "SRGAN"}
@@ -87,22 +88,15 @@ def main(arguments=None):
     add = parser.add_argument
     add("folder", metavar="FOLDER", help="high-resolution images, PNG by preference")
     add("--limit", type=int, metavar="N", help="only the first N images")
-    add(
-        "--degradations",
-        nargs="+",
-        choices=DEGRADATIONS,
-        default=list(DEGRADATIONS),
-        help="low-resolution inputs to make (default: all)",
-    )
+    add("--degradations", nargs="+", choices=DEGRADATIONS, default=DEGRADATIONS,
+        help="low-resolution inputs to make (default: all)")  # fmt: skip
     add("--models", nargs="+", default=list(METHODS), metavar="MODEL",
         help="bicubic, or what srgan.load_generator takes: bundled names, files... (default: %(default)s)")  # fmt: skip
     add("--sheet", type=Path, metavar="FILE.png", help="also write crops of the first four images side by side")
     args = parser.parse_args(arguments)
-    try:
+    with errors_in_one_line(parser):
         paths = find_originals(args.folder)[: args.limit]
         methods = {METHODS.get(model, model): method(model) for model in args.models}
-    except (OSError, ValueError) as error:
-        parser.exit(2, f"{parser.prog}: {error}\n")
     print(table(evaluate(paths, methods, args.degradations)))
     if args.sheet:
         sheet(paths[:4], methods, args.degradations).savefig(args.sheet, dpi=128)

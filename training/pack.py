@@ -17,6 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from superres.files import atomic_write
+from training import errors_in_one_line
 from training.data import find_images, read_hr
 
 
@@ -93,10 +94,8 @@ def main(arguments=None):
     add("out", type=Path, metavar="OUT", help="folder to write to")
     add("parts", type=Path, nargs="+", metavar="PART.zip")
     args = vars(parser.parse_args(arguments))
-    try:
+    with errors_in_one_line(parser):
         (pack if "folders" in args else unpack)(**args)
-    except (OSError, ValueError) as error:
-        parser.exit(2, f"{parser.prog}: {error}\n")
 
 
 if __name__ == "__main__":

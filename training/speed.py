@@ -1,11 +1,11 @@
-"""Time and memory of the course's way, the plain Keras graph through ``predict``, against ``apply_srgan``.
+"""Time, memory and precision of ``apply_srgan`` against the course's way, the plain Keras graph through ``predict``.
 
-    python -m training.speed FOLDER
-    python -m training.speed --against onnxruntime openvino
-    python -m training.speed --memory
+    python -m training.speed ratios onnxruntime openvino      # or none of them
+    python -m training.speed memory
+    python -m training.speed precision FOLDER
 
-Prints Markdown. FOLDER holds high-resolution images: bfloat16's precision is measured on their clean inputs. The second
-compares with other runtimes, the third measures memory alone, up to ``HUGE``.
+Prints Markdown. The first compares with other runtimes as well, the second measures up to ``HUGE``, the third compares
+bfloat16 with float32 on the clean inputs of a folder of high-resolution images.
 """
 
 import argparse
@@ -24,21 +24,20 @@ from tqdm import tqdm
 
 from srgan import apply_srgan
 from superres import SCALE
-from superres.frames import upscale_frames
+from superres.image import to_uint8
 from superres.measures import markdown_table
 from superres.weights import load_generator
+from training import errors_in_one_line
 from training.data import find_originals, low_resolution, read_hr
 
 SIZES = ((64, 64), (128, 128), (341, 268))  # width, height of the low-resolution image
 LARGE = (2040, 1356)
 HUGE = (8000, 6000)
-CLIP = (480, 360)
 ROUNDS = 3
 
 
 def course(image):
-    result = load_generator().predict(image[None], verbose=0)[0]
-    return np.clip(result, 0, 255).round().astype(np.uint8)
+    return to_uint8(load_generator().predict(image[None], verbose=0)[0])
 
 
 def float32(image):
@@ -49,14 +48,23 @@ def bfloat16(image):
     return apply_srgan(image, dtype="bfloat16")
 
 
-WAYS = (course, float32, bfloat16)
+WAYS = {"course": course, "float32": float32, "bfloat16": bfloat16}
+
+
+def exported(format, name, load):
+    """What ``load`` makes of the path of the bundled generator's file for another runtime."""
+    course(random_image(8, 8))  # Keras exports no model that was never called
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, name)
+        load_generator().export(path, format=format, verbose=False)
+        return load(path)
 
 
 def onnxruntime():
     """The plain Keras graph in ONNX Runtime, in float32."""
     from onnxruntime import InferenceSession
 
-    session = InferenceSession(exported("onnx", ".onnx"))
+    session = exported("onnx", "generator.onnx", InferenceSession)
     (graph_input,) = session.get_inputs()
     return lambda x: session.run(None, {graph_input.name: x})[0]
 
@@ -65,43 +73,32 @@ def openvino():
     """The plain Keras graph in OpenVINO, in the precision that it chooses for the processor."""
     from openvino import Core
 
-    compiled = Core().compile_model(exported("openvino", ".xml"), "CPU")
+    compiled = exported("openvino", "generator.xml", lambda path: Core().compile_model(path, "CPU"))
     return lambda x: compiled(x)[0]
 
 
 # Other runtimes, and the packages that each needs.
-RUNTIMES = {onnxruntime: ("onnxruntime", "onnx", "tf2onnx"), openvino: ("openvino",)}
+RUNTIMES = {"onnxruntime": (onnxruntime, ("onnxruntime", "onnx", "tf2onnx")), "openvino": (openvino, ("openvino",))}
 
 
-def exported(format, suffix):
-    """The path of the bundled generator's file for another runtime, in a temporary folder that is left."""
-    path = os.path.join(tempfile.mkdtemp(), f"generator{suffix}")
-    course(random_image(8, 8))  # Keras exports no model that was never called
-    load_generator().export(path, format=format, verbose=False)
-    return path
-
-
-def way_of(runtime):
+def way_of(name):
     """A runtime's function from image to image. Raises ModuleNotFoundError, naming the packages that it lacks."""
-    missing = [name for name in RUNTIMES[runtime] if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ModuleNotFoundError(
-            f"{runtime.__name__}: not installed: {' '.join(missing)}; expected pip install of them"
-        )
+    runtime, packages = RUNTIMES[name]
+    if missing := [package for package in packages if importlib.util.find_spec(package) is None]:
+        raise ModuleNotFoundError(f"{name}: not installed: {' '.join(missing)}; expected pip install of them")
     run = runtime()
-    return lambda image: np.clip(run(image[None].astype(np.float32))[0], 0, 255).round().astype(np.uint8)
+    return lambda image: to_uint8(run(image[None].astype(np.float32))[0])
 
 
-def against(runtimes):
+def ratios(runtimes):
     """Seconds per megapixel of output of the course's way, and how often as fast the others are, as Markdown."""
-    ways = [*WAYS, *map(way_of, runtimes)]
-    names = [way.__name__ for way in (*WAYS[1:], *runtimes)]
+    ways = WAYS | {name: way_of(name) for name in runtimes}
     rows = []
     for size in tqdm(SIZES, unit="size"):
-        base, *others = race(random_image(*size), ways)
+        base, *others = race(random_image(*size), ways.values())
         cells = [f"{base / megapixels(size):.2f}", *(f"{base / other:.2f}x" for other in others)]
         rows.append(("{}x{}".format(*size), *cells))
-    return markdown_table(("LR size", "course (s/MP)", *names), rows)
+    return markdown_table(("LR size", "course (s/MP)", *list(ways)[1:]), rows)
 
 
 def megapixels(size):
@@ -119,7 +116,7 @@ def seconds(way, image):
     return time.perf_counter() - start
 
 
-def race(image, ways=WAYS):
+def race(image, ways):
     """Median seconds of each way on one image, run in turn after a first run that is not counted."""
     for way in ways:
         way(image)
@@ -127,31 +124,10 @@ def race(image, ways=WAYS):
     return np.median(rounds, axis=0)
 
 
-def measure(way, size):
-    """First call's seconds, the next one's and peak resident MB of one way, in a process of its own."""
-    code = f"from training import speed; speed.print_measures({way.__name__!r}, *{size})"
-    command = [sys.executable, "-c", code]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
-    return map(float, run.stdout.split())
-
-
-def moving_clip(width, height):
-    """Noise in which a square of a tenth of the area moves, by four pixels from frame to frame."""
-    side = round(np.sqrt(width * height / 10))
-    square = np.random.default_rng(1).integers(0, 256, (side, side, 3), np.uint8)
-    for i in range(1 + ROUNDS):
-        frame = random_image(width, height)
-        frame[50 + 4 * i : 50 + 4 * i + side, 60 + 4 * i : 60 + 4 * i + side] = square
-        yield frame
-
-
-def race_clip(size):
-    """Median seconds of a frame upscaled whole, and of one after the first through ``upscale_frames``, run in turn."""
-    frames = list(moving_clip(*size))
-    results = upscale_frames(frames, float32)
-    next(results)
-    rounds = [(seconds(float32, frame), seconds(lambda _: next(results), frame)) for frame in frames[1:]]
-    return np.median(rounds, axis=0)
+def peak_memory(size):
+    """Peak resident MB of a process that upscales an image of a size in float32 (Linux)."""
+    code = f"from training import speed; speed.float32(speed.random_image(*{size})); print(speed.peak_megabytes())"
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
 
 
 def memory_bound(width, height):
@@ -168,53 +144,18 @@ def memory():
     """
     rows = []
     for size in tqdm((SIZES[-1], LARGE, HUGE), unit="size"):
-        (*_, peak), bound = measure(float32, size), memory_bound(*size)
+        peak, bound = peak_memory(size), memory_bound(*size)
         rows.append(("{}x{}".format(*size), f"{peak:.0f}", f"{bound:.0f}"))
         if peak > bound:
             raise MemoryError(f"{size[0]}x{size[1]}: peak {peak:.0f} MB, expected at most {bound:.0f} MB")
     return markdown_table(("LR size", "peak (MB)", "bound (MB)"), rows)
 
 
-def bfloat16_psnr(images):
-    """Mean PSNR in dB of bfloat16 results against float32 ones, on RGB."""
-    return np.mean([peak_signal_noise_ratio(float32(image), bfloat16(image)) for image in images])
-
-
-def report(images):
-    """The whole comparison as Markdown; ``images`` are low-resolution inputs for bfloat16's precision."""
-    header = "LR size", "course (s)", "float32", "bfloat16", "course (MB)", "float32 (MB)", "bfloat16 (MB)"
-    rows = []
-    for size in tqdm(SIZES, unit="size"):
-        base, *ours = race(random_image(*size))
-        rates = [time / megapixels(size) for time in (base, *ours)]
-        memory = [[*measure(way, size)][-1] for way in WAYS]
-        cells = [f"{base:.2f}", *(f"{base / own:.2f}x" for own in ours), *(f"{megabytes:.0f}" for megabytes in memory)]
-        rows.append(("{}x{}".format(*size), *cells))
-    small = SIZES[-1]
-    first, second, _ = measure(float32, small)
-    _, whole, megabytes = measure(float32, LARGE)
-    frame, moving = race_clip(CLIP)
-    growth = (whole / np.prod(LARGE)) / (second / np.prod(small))
-    return "\n".join([
-        markdown_table(header, rows), "",
-        f"Seconds per megapixel of output at {small[0]}x{small[1]}: "
-        + "course {:.2f}, float32 {:.2f}, bfloat16 {:.2f}.".format(*rates),
-        f"First call at {small[0]}x{small[1]}, loading and tracing included: {first:.1f} s, the next: {second:.1f} s.",
-        f"{LARGE[0]}x{LARGE[1]}: {whole:.0f} s, peak {megabytes:.0f} MB of at most {memory_bound(*LARGE):.0f} MB, "
-        f"{growth:.2f} times the time per pixel.",
-        f"A clip of {CLIP[0]}x{CLIP[1]}, a tenth of it moving: {frame / moving:.1f} times as fast as whole frames, "
-        "after the first.",
-        f"bfloat16 against float32: {bfloat16_psnr(images):.1f} dB PSNR.",
-    ])  # fmt: skip
-
-
-def print_measures(name, width, height):
-    """Print what ``measure`` reads."""
-    way, image = globals()[name], random_image(width, height)
-    first = seconds(way, image)
-    # Beyond a minute, what tracing adds to the first call is lost in it.
-    second = seconds(way, image) if first < 60 else first
-    print(first, second, peak_megabytes())
+def precision(folder):
+    """Mean PSNR in dB of bfloat16 results against float32 ones, on RGB, on the clean inputs of a folder."""
+    inputs = [low_resolution(path, read_hr(path), "clean") for path in find_originals(folder)]
+    psnr = np.mean([peak_signal_noise_ratio(float32(image), bfloat16(image)) for image in inputs])
+    return f"bfloat16 against float32: {psnr:.1f} dB PSNR."
 
 
 def peak_megabytes():
@@ -226,23 +167,17 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(
         prog="python -m training.speed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    runtimes = [runtime.__name__ for runtime in RUNTIMES]
-    choice = parser.add_mutually_exclusive_group(required=True)
-    choice.add_argument("folder", nargs="?", metavar="FOLDER", help="high-resolution images")
-    choice.add_argument("--against", nargs="+", choices=runtimes, metavar="RUNTIME", help=" or ".join(runtimes))
-    choice.add_argument("--memory", action="store_true", help="peak memory against its bound")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N images")
-    args = parser.parse_args(arguments)
-    try:
-        if args.memory:
-            print(memory())
-        elif args.against:
-            print(against([globals()[name] for name in args.against]))
-        else:
-            paths = find_originals(args.folder)[: args.limit]
-            print(report([low_resolution(path, read_hr(path), "clean") for path in paths]))
-    except (OSError, ModuleNotFoundError, MemoryError) as error:
-        parser.exit(2, f"{parser.prog}: {error}\n")
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("ratios", help="time against the course's way and other runtimes")
+    command.add_argument("runtimes", nargs="*", choices=[*RUNTIMES, []], metavar="RUNTIME", help=" or ".join(RUNTIMES))
+    command.set_defaults(function=ratios)
+    commands.add_parser("memory", help="peak memory against its bound").set_defaults(function=memory)
+    command = commands.add_parser("precision", help="bfloat16 against float32")
+    command.add_argument("folder", metavar="FOLDER", help="high-resolution images")
+    command.set_defaults(function=precision)
+    options = vars(parser.parse_args(arguments))
+    with errors_in_one_line(parser):
+        print(options.pop("function")(**options))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from superres.files import atomic_write
 from superres.image import to_uint8
 from superres.measures import psnr
 from superres.network import generator, srcnn
+from training import errors_in_one_line
 from training.adversarial import Trainer, discriminator
 from training.data import SHARES, Patches, find_originals, low_resolution, read_hr, srcnn_input, training_pair
 from training.initialise import start_as_upscaler, start_from
@@ -308,10 +309,8 @@ def main(arguments=None):
     add("--validate", metavar="DIR", help="images whose PSNR is logged at every checkpoint, eight at most")
     add("--checkpoint", type=int, default=1000, metavar="STEPS", help="steps between checkpoints (default %(default)s)")
     args = parser.parse_args(arguments)
-    try:
+    with errors_in_one_line(parser):
         prepared = prepare(args)
-    except (OSError, ValueError) as error:
-        parser.exit(2, f"{parser.prog}: {error}\n")
     train(args, *prepared)
 
 
