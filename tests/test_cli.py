@@ -20,6 +20,7 @@ from PIL.ExifTags import IFD, Base
 import srgan
 from srgan import main
 from superres import cli, network, quiet, weights
+from superres.plan import method_label
 
 
 @pytest.fixture
@@ -324,7 +325,7 @@ def test_weights_files_of_one_name_have_results_of_their_own(tiny, photos, capsy
     with pytest.raises(SystemExit):
         main(["photos/a.png", "--method", "run1/../run1/g.keras"])
     assert f"{written[0]}: exists already" in capsys.readouterr().err
-    assert cli.method_label("hf://owner/repo/g.keras@v1") == "owner_repo_g.keras_v1"
+    assert method_label("hf://owner/repo/g.keras@v1") == "owner_repo_g.keras_v1"
 
 
 @pytest.mark.parametrize("scale", [2, 3])
@@ -639,7 +640,7 @@ def test_an_interruption_that_is_lost_is_noticed(tmp_path, long_run):
     """Python drops an exception within a callback of the garbage collection, and JAX registers one."""
     script = (
         f"import gc, os, signal, sys; sys.path.insert(0, {str(ROOT)!r}); import srgan\n"
-        "from superres.cli import handle_signals; handle_signals(); sent = []\n"
+        "from superres.interruption import handle_signals; handle_signals(); sent = []\n"
         "def callback(*_):\n"
         "    if not sent and any('unfinished' in name for name in os.listdir()):\n"
         "        sent.append(os.kill(os.getpid(), signal.SIGTERM))\n"
@@ -658,12 +659,12 @@ def test_an_interruption_while_the_model_is_loaded_ends_the_program_at_once(tmp_
     srgan.save_image(tmp_path / "a.png", image)
     script = (
         f"import os, signal, sys; sys.path.insert(0, {str(ROOT)!r}); import srgan\n"
-        "from superres import cli, quiet\n"
+        "from superres import cli, interruption, quiet\n"
         "def load(*_):\n"
         "    with quiet():\n"
         "        try: os.kill(os.getpid(), signal.SIGTERM)\n"
         "        except BaseException: os.abort()\n"
-        "cli.method_function = load; cli.handle_signals()\n"
+        "cli.method_function = load; interruption.handle_signals()\n"
         "srgan.main(['a.png'])"
     )
     run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
@@ -674,9 +675,9 @@ def test_an_interruption_while_the_model_is_loaded_ends_the_program_at_once(tmp_
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_what_nohup_ignores_is_ignored():
     script = (
-        f"import os, signal, sys; sys.path.insert(0, {str(ROOT)!r}); from superres import cli\n"
-        "signal.signal(signal.SIGHUP, signal.SIG_IGN); cli.handle_signals()\n"
-        "os.kill(os.getpid(), signal.SIGHUP); cli.stop_if_interrupted()"
+        f"import os, signal, sys; sys.path.insert(0, {str(ROOT)!r}); from superres import interruption\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN); interruption.handle_signals()\n"
+        "os.kill(os.getpid(), signal.SIGHUP); interruption.stop_if_interrupted()"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 

@@ -472,7 +472,7 @@ def test_heic_is_read_where_pillow_heif_is_installed(tmp_path):
     assert np.abs(read_image(tmp_path / "a.heic").astype(int) - flat).max() < 4
 
 
-@pytest.mark.parametrize("suffix", ["eps", "pdf", "palm", "h5"])
+@pytest.mark.parametrize("suffix", ["eps", "pdf", "palm", "h5", "psd"])
 def test_only_images_that_can_be_read_again_are_written(suffix, tmp_path):
     with pytest.raises(ValueError, match=f"cannot write images of type '.{suffix}'"):
         save_image(tmp_path / f"a.{suffix}", np.zeros((4, 4), np.uint8))

@@ -1,6 +1,9 @@
 """Images of every size and kind through a network: tiles without seams, grey, alpha, precision."""
 
 import gc
+import os
+import subprocess
+import sys
 import weakref
 
 import cv2
@@ -8,46 +11,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import difference, plain, randomise
-from hypothesis import given, settings
+from conftest import ROOT, difference, plain, randomise
+from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
-from superres import SCALE, backend
+from superres import backend, weights
 from superres.image import bicubic_upscale
 from superres.inference import TiledUpscaler, Upscaler, spans, tiled, upscale, upscaler_for
 from superres.network import generator, srcnn
 
-BLOCKS = 16
-SMALL = randomise(generator(blocks=BLOCKS, channels=4))
-UPSCALER = Upscaler(SMALL)
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(1, 130), st.integers(1, 60), st.integers(7, 70), st.integers(1, 4000), st.integers(0, 9))
-def test_bands_and_columns_equal_the_whole_image(height, width, columns, area, seed):
-    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
-    most, mean = difference(UPSCALER(image, columns=columns, area=area), plain(SMALL, image))
-    assert most <= 1 and mean < 0.01
-
-
-def test_bands_are_of_the_area_asked_for(rng):
-    """Nothing of the image is held back or computed twice, but for the rows that the first strip waits for."""
-    image = rng.integers(0, 256, (200, 30, 3), np.uint8)
-    rows = [len(strip) for strip in UPSCALER.strips(image, area=300)]
-    assert sum(rows) == 800 and set(rows[1:-1]) == {SCALE * 10} and len(rows) == 16
-
-
-@pytest.mark.parametrize("blocks", [1, BLOCKS])
-def test_reach_is_the_receptive_field(blocks):
-    """With positive weights nothing cancels: what one pixel changes is all that depends on it."""
-    model = generator(blocks=blocks, channels=2)
-    model.set_weights([np.full(w.shape, float(w.ndim > 1)) / np.prod(w.shape[:3]) for w in model.get_weights()])
-    radius = Upscaler(model).strips.radius
-    dot = np.zeros((1, 1, 2 * radius + 5, 3), "float32")
-    dot[0, 0, radius + 2] = 1e30
-    columns = np.flatnonzero(np.any(model(dot)[0], (0, 2))) // SCALE
-    assert (radius + 2 - columns.min(), columns.max() - radius - 2) == (radius, radius)
+SMALL = randomise(generator(blocks=1, channels=4))
 
 
 @given(st.integers(1, 5000), st.integers(1, 1200))
@@ -161,9 +135,12 @@ def test_the_same_network_under_other_names_runs_in_strips(photo):
     assert most <= 1 and mean < 0.01
 
 
+@pytest.mark.filterwarnings("ignore:this processor has no bfloat16")
 def test_the_same_layers_connected_otherwise_run_as_they_are(photo):
     model = courses_generator(skip=False)
-    assert isinstance(upscaler_for(model), TiledUpscaler)
+    for dtype in ("float32", "bfloat16"):
+        assert isinstance(upscaler_for(model, dtype), TiledUpscaler)
+    assert isinstance(upscaler_for(courses_generator(), "bfloat16"), Upscaler)
     assert difference(upscale(photo, model), plain(model, photo))[0] <= 1
 
 
@@ -198,6 +175,64 @@ def test_other_models_are_refused_in_one_sentence(model, said, rng):
     with pytest.raises(ValueError, match=f"expected a .*{said}") as caught:
         upscale(rng.integers(0, 256, (4, 4, 3), np.uint8), model)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("make", [lambda: generator(blocks=1, channels=4), srcnn, lambda: Subclassed(4)])
+def test_weights_that_are_no_numbers_are_refused(make, value, rng):
+    model = randomise(make())
+    weights = model.get_weights()
+    weights[-2].flat[0] = value
+    model.set_weights(weights)
+    with pytest.raises(ValueError, match="makes values that are infinite or no numbers"):
+        upscale(rng.integers(0, 256, (4, 4, 3), np.uint8), model)
+
+
+def test_a_model_that_runs_only_eagerly_is_refused(rng):
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, layers.UpSampling2D(4, interpolation="bilinear")(inputs))
+    with pytest.raises(ValueError, match="expected a model .* but .* fails: ") as caught:
+        upscale(rng.integers(0, 256, (4, 4, 3), np.uint8), model)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.filterwarnings("ignore:this processor has no bfloat16")
+def test_results_do_not_depend_on_the_users_keras_settings(photo, tmp_path):
+    config = keras.config
+    usual = config.image_data_format(), config.dtype_policy(), config.floatx()
+    for name, model in (("generator", generator(blocks=1, channels=4)), ("srcnn", srcnn((5, 4)))):
+        randomise(model).save_weights(tmp_path / f"{name}.weights.h5")
+
+    def results():
+        models = [weights.load.__wrapped__(str(path), None) for path in sorted(tmp_path.iterdir())]
+        return [upscale(photo, model, dtype) for model in models for dtype in ("float32", "bfloat16")]
+
+    expected = results()
+    try:
+        config.set_image_data_format("channels_first")
+        config.set_dtype_policy("mixed_bfloat16")
+        np.testing.assert_array_equal(results(), expected)
+        config.set_floatx("float16")
+        np.testing.assert_array_equal(results(), expected)
+    finally:
+        for restore, value in zip(
+            (config.set_image_data_format, config.set_dtype_policy, config.set_floatx), usual, strict=True
+        ):
+            restore(value)
+
+
+def test_another_backend_of_keras_is_refused_in_one_sentence(photo, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ValueError, match="^Keras runs on jax, expected TensorFlow: KERAS_BACKEND=tensorflow sets it$"):
+        upscale(photo, SMALL)
+
+
+def test_a_backend_of_keras_that_is_missing_is_named():
+    command = [sys.executable, "-c", "import sys; sys.modules['torch'] = None; import superres.backend"]
+    environment = os.environ | {"KERAS_BACKEND": "torch"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith("ValueError: Keras cannot be imported: ") and "expected TensorFlow as its backend" in said
 
 
 @pytest.mark.parametrize("make", [lambda: generator(blocks=1, channels=4), srcnn])

@@ -3,11 +3,15 @@
 import http.server
 import importlib
 import os
+import re
 import shutil
 import socket
+import subprocess
 import sys
 import threading
 import time
+import tracemalloc
+import zipfile
 
 import h5py
 import keras
@@ -89,6 +93,12 @@ def test_bundled_weights_with_a_flipped_bit_are_refused(folder):
     for source in "srgan", "srgan:0.5":
         with pytest.raises(ValueError, match=r"srgan_x4\.keras: SHA-256"):
             load_generator(source)
+
+
+def test_a_bundled_file_in_place_of_another_is_refused(folder):
+    shutil.copy(folder / "srresnet_x4.keras", folder / "srgan_x4.keras")
+    with pytest.raises(ValueError, match=r"srgan_x4\.keras: SHA-256"):
+        load_generator("srgan")
 
 
 def test_bundled_weights_that_are_missing_are_named(folder):
@@ -230,6 +240,86 @@ def test_a_file_that_holds_no_weights_is_refused(content, tmp_path):
     refuse(tmp_path / "model.keras", content, "not a weights file")
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("file", ["model.keras", "model.weights.h5", "model.h5"])
+def test_values_that_are_no_numbers_are_refused(file, value, tmp_path):
+    model = small_generator()
+    model.get_layer("block01_conv1").bias.assign([0, 0, value, 0])
+    path = save(model, tmp_path / file)
+    refuse(path, path.read_bytes(), "some of its values are infinite or no numbers")
+
+
+def peak_of(load):
+    tracemalloc.start()
+    try:
+        load()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def layers_file(path, arrays, **options):
+    """A Keras 3 weights file whose only layer has arrays of these shapes, which are never written."""
+    with h5py.File(path, "w") as file:
+        for number, shape in enumerate(arrays):
+            file.create_dataset(f"layers/conv2d/vars/{number}", shape, "f4", chunks=True, **options)
+
+
+def chunk_file(path):
+    """One value, in a chunk of 256 MB."""
+    with h5py.File(path, "w") as file:
+        file.create_dataset("layers/conv2d/vars/0", (1,), "f4", maxshape=(None,), chunks=(2**26,), compression="gzip")
+
+
+def type_file(path):
+    """One value, of a type that is 256 MB large."""
+    with h5py.File(path, "w") as file:
+        file.create_dataset("layers/conv2d/vars/0", (1,), np.dtype(("f4", (2**26,))), chunks=True)
+
+
+def wide_file(path):
+    """A generator of 12,000 channels, of which only the first kernel is as wide."""
+    model = small_generator()
+    with h5py.File(save(model, path), "a") as file:
+        for name, shape in (("conv2d", (9, 9, 3, 12000)), ("p_re_lu", (1, 1, 12000))):
+            variables = file[f"layers/{name}/vars"]
+            del variables["0"]
+            variables.create_dataset("0", shape, "f4", chunks=True)
+
+
+def zipped(path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("model.weights.h5", "w") as member:
+        for _ in range(80):
+            member.write(bytes(2**20))
+
+
+@pytest.mark.parametrize(
+    "make, reason",
+    [
+        (
+            lambda path: layers_file(path, [(2**29,)]),
+            "its arrays take 2,147,483,648 bytes, expected at most 67,108,864",
+        ),
+        (lambda path: layers_file(path, [(2**19,)] * 50), "its arrays take 104,857,600 bytes"),
+        (lambda path: layers_file(path, [(1,)] * 1001), "it has 1,001 arrays, expected at most 1,000"),
+        (chunk_file, "its arrays take 268,435,456 bytes"),
+        (type_file, "its arrays take 268,435,456 bytes"),
+        (wide_file, r"another network \(11 convolutions, .*9x9x3x12000"),
+        (zipped, "its arrays take 83,886,080 bytes"),
+    ],
+)
+def test_a_file_that_claims_too_much_is_refused_before_memory_is_asked_for(make, reason, tmp_path):
+    path = tmp_path / "bomb.weights.h5"
+    make(path)
+    assert path.stat().st_size < 2**20
+
+    def refused():
+        with pytest.raises(ValueError, match=f"{path}: .*{reason}"):
+            load_generator(path)
+
+    assert peak_of(refused) < 2**25
+
+
 def other_network(name):
     layers, rgb, generator = keras.layers, keras.Input((8, 8, 3)), small_generator()
     conv = layers.Conv2D
@@ -238,13 +328,16 @@ def other_network(name):
         "classifier": keras.Sequential([rgb, conv(4, 3), conv(4, 3), layers.Flatten(), layers.Dense(2)]),
         "no layers": keras.Sequential([rgb, layers.Flatten()]),
         "no biases": keras.Sequential([rgb, *(conv(n, 3, use_bias=False) for n in (4, 4, 3))]),
+        "3-5-5": keras.Sequential([rgb, *(conv(n, size, padding="same") for n, size in ((4, 3), (4, 5), (3, 5)))]),
         "9-1-5": keras.Sequential([rgb, conv(4, 9, padding="same"), conv(4, 1), conv(3, 5)]),
         "one layer more": keras.Model(generator.inputs, conv(3, 1)(generator.output)),
         "other slopes": keras.Model(rgb, layers.PReLU()(srcnn)),
     }[name]
 
 
-@pytest.mark.parametrize("name", ["classifier", "no layers", "no biases", "9-1-5", "one layer more", "other slopes"])
+@pytest.mark.parametrize(
+    "name", ["classifier", "no layers", "no biases", "3-5-5", "9-1-5", "one layer more", "other slopes"]
+)
 def test_another_network_is_refused(name, tmp_path):
     path = save(other_network(name), tmp_path / "model.weights.h5")
     refuse(path, path.read_bytes(), "the weights of another network")
@@ -281,12 +374,20 @@ def test_arrays_outside_the_file_are_refused(kind, tmp_path):
         load_generator(path)
 
 
+def test_files_loaded_in_turn_stay_loaded(tmp_path):
+    paths = [save(network.generator(blocks=1, channels=2), tmp_path / f"{number}.weights.h5") for number in range(4)]
+    models = [load_generator(path) for path in paths]
+    assert [load_generator(path) for path in paths] == models
+
+
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
     for path in tmp_path / "none.keras", tmp_path / "none":
         with pytest.raises(FileNotFoundError, match=f"{path}: no such weights file"):
             load_generator(path)
-    with pytest.raises(ValueError, match=f"{tmp_path}: a folder"):
-        load_generator(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    for path in tmp_path, tmp_path / "pipe":
+        with pytest.raises(ValueError, match=f"{path}: a folder, pipe or device, expected a weights file"):
+            load_generator(path)
 
 
 # ---- the hub ---------------------------------------------------------------------------------------------------------
@@ -298,6 +399,7 @@ class Hub(http.server.ThreadingHTTPServer):
     def __init__(self, files):
         super().__init__(("127.0.0.1", 0), HubRequest)
         self.files, self.requests, self.fault = files, [], None
+        self.revisions = ("main", "v1", COMMIT)
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, *_):
@@ -317,7 +419,7 @@ class HubRequest(http.server.BaseHTTPRequestHandler):
             self.answer(hub.fault)
         elif f"{owner}/{name}" != "someone/faces":
             self.answer(401, {"X-Error-Code": "RepoNotFound"})
-        elif revision not in ("main", "v1", COMMIT):
+        elif revision not in hub.revisions:
             self.answer(404, {"X-Error-Code": "RevisionNotFound"})
         elif path not in hub.files:
             self.answer(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
@@ -428,7 +530,32 @@ def test_an_interrupted_download_is_an_error_and_can_be_repeated(new_session, hu
     assert new_session()("hf://someone/faces/models/x4.keras")
 
 
-@pytest.mark.parametrize("source", ["hf://faces/x4.keras", "hf://someone/faces", "hf://someone/faces@v1/x4.keras"])
-def test_a_hub_source_that_lacks_a_part_is_an_error(source):
-    with pytest.raises(ValueError, match=f"{source}: expected hf://OWNER/REPO/FILE"):
-        load_generator(source)
+@pytest.mark.parametrize(
+    "source",
+    [
+        "hf://faces/x4.keras",
+        "hf://someone/faces",
+        "hf://someone/faces@v1/x4.keras",
+        "hf://someone/faces/x4.keras@../../../escaped",
+        "hf://someone/faces/x4.keras@v1/../../escaped",
+        "hf://someone/faces/x4.keras@/escaped",
+        "hf://someone/faces/../x4.keras",
+        "hf://someone/faces//x4.keras",
+        "hf://someone/faces/..\\x4.keras",
+    ],
+)
+def test_a_hub_source_that_lacks_a_part_or_leaves_its_place_is_an_error(source, new_session, hub, tmp_path):
+    with pytest.raises(ValueError, match=f"{re.escape(source)}: expected hf://OWNER/REPO/FILE"):
+        new_session()(source)
+    assert not hub.requests and not (tmp_path / "cache").exists()
+
+
+def test_a_revision_may_be_a_path(new_session, hub, monkeypatch):
+    monkeypatch.setattr(hub, "revisions", ("main", "v1", COMMIT, "refs%2Fpr%2F1"))
+    assert new_session()("hf://someone/faces/models/x4.keras@refs/pr/1")
+
+
+def test_bundled_weights_do_not_import_what_downloads():
+    """It takes half a second, and says in a notebook without ipywidgets that they are missing."""
+    code = "import superres.weights, sys; superres.weights.read_arrays; assert 'huggingface_hub' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=weights.FOLDER.parent, check=True)
