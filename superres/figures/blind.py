@@ -1,0 +1,72 @@
+"""A blind test: crops of several methods in an order that only a key tells."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+
+from superres.figures.sheets import GAP, column_width, magnified, sheet, zoom
+from superres.measures import markdown_table, psnr
+
+TRIALS_PER_ROW = 2
+WIDTH, HEIGHT = 132, 88  # of a crop in pixels: a sixth of the page at 100 %
+METHODS = "Bicubic", "SRResNet", "SRGAN"
+LETTERS = "ABC"
+
+
+@dataclass
+class Trial:
+    """One crop of an original, by every method in the order in which they are shown."""
+
+    category: str
+    degradation: str
+    crops: dict[str, np.ndarray]
+    original: np.ndarray
+
+
+def draw_trials(results, count=12, seed=0) -> list[Trial]:
+    """Crops at random places, of every category once before any comes again, the degradations in turn.
+
+    results: {degradation: {category: {method: RGB uint8 (h, w, 3)}}}, the original among the methods.
+    """
+    rng = np.random.default_rng(seed)
+    degradations, categories = list(results), list(next(iter(results.values())))
+    order = [category for _ in range(-(-count // len(categories))) for category in rng.permutation(categories)]
+    trials = []
+    for number, category in enumerate(order[:count]):
+        degradation = degradations[number % len(degradations)]
+        images = results[degradation][category]
+        height, width = images["Original"].shape[:2]
+        parts = zoom(images, (rng.integers(width - WIDTH + 1), rng.integers(height - HEIGHT + 1), WIDTH, HEIGHT))
+        crops = {method: parts[method] for method in rng.permutation(METHODS)}
+        trials.append(Trial(category, degradation, crops, parts["Original"]))
+    return trials
+
+
+def blind_test(trials) -> Figure:
+    """The crops under numbers and letters, at 100 %, and below each its middle at 200 %."""
+    cells = [
+        (f"{number}{letter}", twice(crop))
+        for number, trial in enumerate(trials, start=1)
+        for letter, crop in zip(LETTERS, trial.crops.values(), strict=True)
+    ]
+    columns = TRIALS_PER_ROW * len(METHODS)
+    return sheet([cells[i : i + columns] for i in range(0, len(cells), columns)])
+
+
+def twice(crop):
+    width = column_width(TRIALS_PER_ROW * len(METHODS))
+    middle = crop[HEIGHT // 4 : HEIGHT * 3 // 4, WIDTH // 4 : WIDTH * 3 // 4]
+    gap = np.full((GAP // 4, width, 3), 255, np.uint8)
+    return np.vstack([magnified(crop, width), gap, magnified(middle, width)])
+
+
+def blind_key(trials, summary: str) -> Markdown:
+    """Which letter was which method, and which of them has the highest PSNR; folded under ``summary``."""
+    rows = []
+    for number, trial in enumerate(trials, start=1):
+        best = max(METHODS, key=lambda method, trial=trial: psnr(trial.original, trial.crops[method]))
+        rows.append((f"{number} ({trial.category}, {trial.degradation})", *trial.crops, best))
+    table = markdown_table(("", *LETTERS, "Highest PSNR"), rows)
+    return Markdown(f"<details><summary>{summary}</summary>\n\n{table}\n\n</details>")
