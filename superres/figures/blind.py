@@ -26,7 +26,9 @@ class Trial:
 
 
 def draw_trials(results, count=12, seed=0) -> list[Trial]:
-    """Crops at random places, of every category once before any comes again, the degradations in turn.
+    """Crops of every category once before any comes again, the degradations in turn.
+
+    Each is the one with the most contrast of five random places: nothing is to be seen in an empty sky.
 
     results: {degradation: {category: {method: RGB uint8 (h, w, 3)}}}, the original among the methods.
     """
@@ -38,7 +40,9 @@ def draw_trials(results, count=12, seed=0) -> list[Trial]:
         degradation = degradations[number % len(degradations)]
         images = results[degradation][category]
         height, width = images["Original"].shape[:2]
-        parts = zoom(images, (rng.integers(width - WIDTH + 1), rng.integers(height - HEIGHT + 1), WIDTH, HEIGHT))
+        places = rng.integers((width - WIDTH + 1, height - HEIGHT + 1), size=(5, 2))
+        candidates = [zoom(images, (left, top, WIDTH, HEIGHT)) for left, top in places]
+        parts = max(candidates, key=lambda crops: crops["Original"].std())
         crops = {method: parts[method] for method in rng.permutation(METHODS)}
         trials.append(Trial(category, degradation, crops, parts["Original"]))
     return trials

@@ -30,7 +30,7 @@ def draw_srgan() -> Figure:
     generator = [
         ("LR\nh x w x 3", IMAGE),
         ("Conv 9x9\n64\nPReLU", CONVOLUTION),
-        ("Conv 3x3, 64\nPReLU\nConv 3x3, 64\n+ input", RESIDUAL),
+        ("Conv 3x3\nPReLU\nConv 3x3\n+ input", RESIDUAL),
         ("Conv 3x3\n64\n+ head", CONVOLUTION),
         ("Conv 3x3\n256\nshuffle x2\nPReLU", UPSCALING),
         ("Conv 3x3\n256\nshuffle x2\nPReLU", UPSCALING),
@@ -46,17 +46,17 @@ def draw_srgan() -> Figure:
         ("P(real)", IMAGE),
     ]
     figure, (above, below) = chains(2)
-    draw_chain(above, generator, {2: "residual block,\n16 times", 4.5: "two sub-pixel steps"})
-    skip = {"connectionstyle": "arc3,rad=-0.25", "arrowstyle": "->", "mutation_scale": 12, "linestyle": "--"}
+    draw_chain(above, generator, {2: "residual block, 64\nchannels, 16 times", 4.5: "two sub-pixel steps"})
+    skip = {"connectionstyle": "arc3,rad=-0.12", "arrowstyle": "->", "mutation_scale": 12, "linestyle": "--"}
     above.add_patch(FancyArrowPatch((1, 0.62), (3, 0.62), **skip))
-    above.text(2, 1.25, "global skip connection", ha="center", va="center", fontsize=10)
+    above.text(2, 1.05, "global skip connection", ha="center", va="center", fontsize=10)
     draw_chain(below, discriminator, {2: "7 times: 64 to 512 channels,\nevery other one halves the size"})
     return figure
 
 
 def chains(count):
     """A figure and an array of axes, one above the other."""
-    figure = Figure((WIDTH / 96, 2.4 * count))
+    figure = Figure((WIDTH / 96, 2.1 * count))
     axes = figure.subplots(count, squeeze=False)[:, 0]
     figure.subplots_adjust(0, 0, 1, 1, hspace=0)
     return figure, axes
@@ -64,7 +64,7 @@ def chains(count):
 
 def draw_chain(axis, stages, notes):
     """Boxes (text, colour) from left to right with arrows between them, and notes, {position: text}, below."""
-    axis.set(xlim=(-0.55, len(stages) - 0.45), ylim=(-1.3, 1.45))
+    axis.set(xlim=(-0.55, len(stages) - 0.45), ylim=(-1.2, 1.2))
     axis.axis("off")
     for i, (text, colour) in enumerate(stages):
         box = FancyBboxPatch((i - 0.42, -0.58), 0.84, 1.16, boxstyle="round,pad=0.02", facecolor=colour, alpha=0.55)

@@ -7,7 +7,7 @@ import io
 import cv2
 import numpy as np
 import PIL.Image
-from IPython.display import HTML, Image
+from IPython.display import HTML, Image, Markdown
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -16,6 +16,18 @@ from matplotlib.figure import Figure
 WIDTH = 832
 DENSITY = 2  # pixels per CSS pixel, for the screens of today
 DPI = 96 * DENSITY
+
+
+def badges(repository: str) -> Markdown | None:
+    """Links that open the notebook in Colab and nbviewer; None while the repository, "owner/name", has no address."""
+    if not repository:
+        return None
+    page = f"github/{repository}/blob/main/srgan_project.ipynb"
+    image = "https://img.shields.io/badge/Open_in"
+    return Markdown(
+        f"[![Open in Colab]({image}-Colab-orange)](https://colab.research.google.com/{page})\n"
+        f"[![Open in nbviewer]({image}-nbviewer-orange)](https://nbviewer.org/{page})"
+    )
 
 
 def show(figure: Figure, alt: str, format: str = "png") -> Image:
@@ -30,7 +42,7 @@ def show(figure: Figure, alt: str, format: str = "png") -> Image:
     page = PIL.Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     if format == "png" and not figure.images:  # lines and letters: 256 colours are enough
         page = page.quantize(256, dither=PIL.Image.Dither.NONE)
-    options = {"optimize": True} if format == "png" else {"quality": 85}
+    options = {"optimize": True} if format == "png" else {"quality": 85, "subsampling": 0, "optimize": True}
     file = io.BytesIO()
     page.save(file, format, **options)
     return Image(file.getvalue(), format=format, width=page.width // DENSITY, alt=alt)

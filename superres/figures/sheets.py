@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from superres.figures.page import DENSITY, DPI, WIDTH
-from superres.measures import psnr_ssim
+from superres.measures import psnr, psnr_ssim
 
 # Okabe and Ito's colours, told apart by colour-blind readers.
 BOX_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7")
@@ -24,9 +24,8 @@ def overview(images, boxes, columns) -> Figure:
     column = column_width(columns)
     cells = []
     for title, image in images.items():
-        scale = min(column / image.shape[1], DENSITY)
-        size = round(image.shape[1] * scale), round(image.shape[0] * scale)
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
+        scale = min(column / image.shape[1], 1)
+        small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         cells.append((title, with_boxes(small, boxes.get(title, ()), scale)))
     return sheet([cells[i : i + columns] for i in range(0, len(cells), columns)])
 
@@ -79,6 +78,16 @@ def zoom(images, box):
     """The same part of images of one size, {title: image}; box: left, top, width, height."""
     left, top, width, height = box
     return {title: image[top : top + height, left : left + width] for title, image in images.items()}
+
+
+def with_psnr(images):
+    """The images with their PSNR in the titles; the original, which has none, is "Original"."""
+    original = images["Original"]
+    unscored = "Original", "Input"
+    return {
+        title if title in unscored else f"{title}\n{psnr(original, image):.2f} dB": image
+        for title, image in images.items()
+    }
 
 
 def sheet(rows, headings=None) -> Figure:
