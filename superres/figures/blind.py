@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from IPython.display import Markdown
+from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from superres.figures.sheets import GAP, column_width, magnified, sheet, zoom
-from superres.measures import markdown_table, psnr
+from superres.measures import psnr
 
 TRIALS_PER_ROW = 2
 WIDTH, HEIGHT = 132, 88  # of a crop in pixels: a sixth of the page at 100 %
@@ -66,11 +66,14 @@ def twice(crop):
     return np.vstack([magnified(crop, width), gap, magnified(middle, width)])
 
 
-def blind_key(trials, summary: str) -> Markdown:
-    """Which letter was which method, and which of them has the highest PSNR; folded under ``summary``."""
-    rows = []
+def blind_key(trials, summary: str) -> HTML:
+    """Which letter was which method, and which of them has the highest PSNR; folded under ``summary``.
+
+    HTML, since nbconvert's Markdown does not fold a table.
+    """
+    rows = [("", *LETTERS, "Highest PSNR")]
     for number, trial in enumerate(trials, start=1):
         best = max(METHODS, key=lambda method, trial=trial: psnr(trial.original, trial.crops[method]))
         rows.append((f"{number} ({trial.category}, {trial.degradation})", *trial.crops, best))
-    table = markdown_table(("", *LETTERS, "Highest PSNR"), rows)
-    return Markdown(f"<details><summary>{summary}</summary>\n\n{table}\n\n</details>")
+    lines = "\n".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return HTML(f"<details><summary>{summary}</summary>\n<table>\n{lines}\n</table>\n</details>")
