@@ -16,13 +16,16 @@ import os
 import signal
 import sys
 
+if __name__ == "__main__":  # before the imports, which take a second
+    signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
+
 from superres import SCALE
-from superres.alpha import bicubic
-from superres.cli import main
-from superres.files import check, read_image, save_image
+from superres.cli import handle_signals, main
+from superres.files import read_image, save_image
 from superres.frames import upscale_frames
 from superres.gif_reader import open_gif, read_gif
 from superres.gif_writer import save_gif
+from superres.image import bicubic_downscale, bicubic_upscale, check_image
 
 __all__ = [
     "SCALE", "apply_srcnn", "apply_srgan", "bicubic_downscale", "bicubic_upscale",
@@ -30,14 +33,14 @@ __all__ = [
 ]  # fmt: skip
 
 
-# Keras and TensorFlow take seconds to import: only what needs them does so.
-
-
 def load_generator(source="srgan"):
     """The Keras model that ``source`` names: "srgan", "srresnet", "srcnn", "srgan:ALPHA", a weights file or
     "hf://OWNER/REPO/FILE". See ``superres.weights.load_generator``.
+
+    >>> load_generator("srgan:0.5").output_shape
+    (None, None, None, 3)
     """
-    from superres import weights
+    from superres import weights  # here, as in ``apply_srgan``, since Keras and TensorFlow take seconds to import
 
     return weights.load_generator(source)
 
@@ -48,7 +51,8 @@ def apply_srgan(image, generator=None, *, dtype="auto", progress=False):
     image: uint8 in [0, 255], RGB (h, w, 3); grey (h, w) and RGBA (h, w, 4) work as well.
     generator: what ``load_generator`` takes, None for the bundled SRGAN, or a Keras model from RGB in [0, 255] of any
     size to the same x4 (or x1, as an SRCNN: it is given the image upscaled by bicubic interpolation). The project's
-    topology runs in strips without seams, whatever its layers are called; any other in tiles that overlap by 32 pixels.
+    topology runs in strips without seams, whatever its layers are called; any other in tiles, which see 32
+    pixels around them.
     dtype: that of the arithmetic: "float32"; "bfloat16", which differs by about a grey level; or "auto", bfloat16 where
     the processor has it and is about twice as fast with it (AVX512_BF16, AMX, a GPU), else float32. Other topologies
     than the project's, SRCNN's among them, run in float32 either way.
@@ -56,8 +60,11 @@ def apply_srgan(image, generator=None, *, dtype="auto", progress=False):
 
     Returns uint8 (4h, 4w, ...) of the same kind, clipped and rounded. Raises ValueError for any other array, dtype or
     model.
+
+    >>> apply_srgan(np.zeros((12, 16, 3), np.uint8)).shape
+    (48, 64, 3)
     """
-    check(image)
+    check_image(image)
     if generator is None or isinstance(generator, str | os.PathLike):
         generator = load_generator("srgan" if generator is None else generator)
     from superres.inference import upscale
@@ -68,34 +75,19 @@ def apply_srgan(image, generator=None, *, dtype="auto", progress=False):
 def apply_srcnn(image, *, progress=False):
     """Enlarge an image four times by bicubic interpolation and refine it with SRCNN (Dong et al. 2014).
 
-    Images as for ``apply_srgan``.
+    Images and progress as for ``apply_srgan``.
+
+    >>> apply_srcnn(np.zeros((12, 16), np.uint8)).shape
+    (48, 64)
     """
     return apply_srgan(image, "srcnn", progress=progress)
 
 
-def bicubic_upscale(image, scale=SCALE):
-    """Enlarge a uint8 image (h, w[, 3 or 4]) ``scale`` times each way: ``cv2.resize`` with INTER_CUBIC.
-
-    With alpha, colours are interpolated premultiplied by it.
-    """
-    check(image)
-    return bicubic(image, fx=scale, fy=scale)
-
-
-def bicubic_downscale(image, scale=SCALE):
-    """Reduce a uint8 image (h, w[, 3 or 4]) to (h // scale, w // scale): ``cv2.resize`` with INTER_CUBIC.
-
-    This is the assignment's step. It does not smooth first, so fine detail turns into aliasing. Alpha as in
-    ``bicubic_upscale``.
-    """
-    check(image)
-    height, width = (length // scale for length in image.shape[:2])
-    if not height or not width:
-        raise ValueError(f"cannot reduce an image of {image.shape[1]}x{image.shape[0]} pixels {scale} times")
-    return bicubic(image, dsize=(width, height))
-
-
 if __name__ == "__main__":
-    # SystemExit lets the unfinished output be removed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # closed: the next file opened would take its place, and what is meant for it
+            setattr(sys, name, open(os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor), "w"))  # noqa: SIM115
+    handle_signals()
     sys.exit(main())

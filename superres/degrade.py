@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from superres.network import SCALE
+from superres import SCALE
 
 
 def downscale(image: np.ndarray, factor: int = SCALE) -> np.ndarray:

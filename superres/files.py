@@ -1,10 +1,13 @@
 """Reading and writing image files. A file is written whole or not at all."""
 
 import contextlib
+import functools
 import io
 import os
-import struct
+import secrets
+import stat
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,136 +15,209 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL.ExifTags import IFD, Base
+from PIL.PngImagePlugin import PngInfo
 
-# The largest image that is read or written: 16384x16384, 1 GB in RGBA.
-MAX_PIXELS = 2**28
-# Pillow's own limit on reading is smaller than a 12-megapixel photograph x4.
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+from superres import formats, one_line
+from superres.image import MAX_PIXELS, check_image, check_size, to_uint8
+
+# Pillow's names of what is read and written. Others, PostScript among them, would start other programs.
+FORMATS = (
+    "PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM", "TGA", "PSD", "ICO", "ICNS", "MPO",
+    "DIB", "DDS", "PCX", "QOI", "SGI", "XBM",
+)  # fmt: skip
 
 # Largest width or height in pixels of formats whose encoders do not say so clearly.
 LONGEST_SIDE = {"GIF": 65535, "JPEG": 65500, "WEBP": 16383}
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
-
 # TIFF tags, and the sample format that means unsigned integers.
-BITS_PER_SAMPLE, SAMPLE_FORMAT, UNSIGNED = 258, 339, 1
+SUBFILE_TYPE, BITS_PER_SAMPLE, SUB_IFDS, SAMPLE_FORMAT, UNSIGNED = 254, 258, 330, 339, 1
+
+# Compressions of TIFF files that Pillow may have been built without.
+RARE_COMPRESSIONS = {"webp", "zstd", "lzma"}
+
+# What a result keeps of a photograph's EXIF data. Makers' notes hold previews, and refer to places in their file.
+KEPT_TAGS = (Base.ImageDescription, Base.Make, Base.Model, Base.DateTime, Base.Artist, Base.Copyright)
+DROPPED_TAGS = {Base.MakerNote, Base.ExifImageWidth, Base.ExifImageHeight, Base.ExifInteroperabilityOffset}
+LONGEST_EXIF = 65000  # bytes, which fit into a JPEG's segment
+
+_opening = threading.Lock()
 
 
-def check(image: np.ndarray) -> None:
-    """Raise ValueError unless the image is a non-empty uint8 array, grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4)."""
-    if not isinstance(image, np.ndarray):
-        raise ValueError(f"expected an image as a NumPy array, got {type(image).__name__}")
-    known = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
-    if image.dtype != np.uint8 or not known or not image.size:
-        raise ValueError(
-            f"expected a uint8 image of shape (h, w), (h, w, 3) or (h, w, 4), got {image.dtype} of shape {image.shape}"
-        )
+class UnreadableError(Exception):
+    """An image of a kind or size that cannot be read here."""
 
 
-def check_size(path: str | os.PathLike, width: int, height: int) -> None:
-    """Raise ValueError if an image of this size has more than ``MAX_PIXELS`` pixels."""
-    if width * height > MAX_PIXELS:
-        raise ValueError(f"{path}: too large: {width}x{height} pixels, expected at most {MAX_PIXELS:,} in all")
-
-
-def read_image(path: str | os.PathLike) -> np.ndarray:
+def read_image(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read an image file as uint8 sRGB (h, w, 3), or RGBA (h, w, 4) if any pixel is transparent.
 
-    Rotated as its EXIF data says, and converted to sRGB by its ICC profile. Grey values of 16 bits keep their upper 8.
-    Those of 32 bits are scaled from the smallest range that holds them: [0, 1] (floats only), 8, 16 or 32 bits; in a
-    PGM from 16 bits, in a PFM from [0, 1]. Warns if frames after the first, EXIF data or the ICC profile are ignored.
+    Rotated as its EXIF data says, and converted to sRGB by its ICC profile, or by the primaries and gamma that a PNG
+    states. Grey values of 16 bits keep their upper 8. Those of 32 bits are scaled from the smallest range that holds
+    them: [0, 1] (floats only), 8, 16 or 32 bits; in a PGM from 16 bits, in a PFM from [0, 1]. Warns if frames after the
+    first, EXIF data or colours are ignored, or if a JPEG has every pixel but no end.
 
-    Raises FileNotFoundError; ValueError if the file is not an image, empty, damaged, truncated, or too large.
+    Raises FileNotFoundError or another OSError for what is no file; ValueError if the file is not an image, or one that
+    is empty, damaged, truncated, of a kind that cannot be read here, or of more than ``max_pixels``.
+
+    >>> save_image("grey.png", np.full((12, 16), 128, np.uint8))
+    >>> read_image("grey.png").shape
+    (12, 16, 3)
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such image file")
-    with open(path, "rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    check_source(path)
+    notes = []
+    with open(path, "rb") as file:
         try:
-            return to_array(load(file, path), path)
+            array = to_array(load(file, max_pixels, notes.append), notes.append)
         except UnidentifiedImageError as error:
-            raise ValueError(f"{path}: not an image (or an empty file): expected PNG, JPEG or the like") from error
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise ValueError(f"{path}: the image is too large: expected at most {MAX_PIXELS:,} pixels") from error
+            file.seek(0)
+            kind = formats.unreadable_kind(file.read(64))
+            if kind == "HEIC" and "HEIF" not in readable_formats():
+                kind = "HEIC: pip install pillow-heif"
+            reason = (
+                f"an image of a kind that cannot be read here ({kind})" if kind else "not an image (or an empty file)"
+            )
+            raise ValueError(f"{path}: {reason}: expected PNG, JPEG or the like") from error
+        except UnreadableError as error:
+            raise ValueError(f"{path}: {error}") from error
         except MemoryError as error:
             raise ValueError(f"{path}: the image is too large for this machine's memory") from error
         except Exception as error:  # Pillow's decoders raise exceptions of many types
             raise ValueError(f"{path}: the image is damaged or cut short: {one_line(error)}") from error
+    for note in notes:
+        warnings.warn(f"{path}: {note}", stacklevel=2)
+    return array
 
 
-def load(file, path):
-    """A Pillow image with its pixels loaded and rotated as its EXIF data says."""
+def check_source(path: str | os.PathLike) -> None:
+    """Raise FileNotFoundError, IsADirectoryError or another OSError unless ``path`` is a file."""
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: a folder, expected the name of an image file")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such image file{', but a link to nowhere' * path.is_symlink()}")
+    if not path.is_file():
+        raise OSError(f"{path}: a pipe or device, expected the name of an image file")
+
+
+@functools.cache
+def readable_formats() -> tuple[str, ...]:
+    """Those of ``FORMATS`` that this Pillow reads, HEIF (HEIC) among them where pillow-heif is installed."""
+    with contextlib.suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    Image.init()
+    return tuple(format for format in FORMATS if format in Image.OPEN)
+
+
+def open_image(file: BinaryIO) -> Image.Image:
+    """A Pillow image of one of ``readable_formats``, of any size, its pixels not loaded."""
+    names = readable_formats()
+    with _opening:  # Pillow's limit, smaller than a 12-megapixel photograph x4, is that of the whole process
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(file, formats=names)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def load(file, max_pixels, note):
+    """A Pillow image with its pixels loaded and rotated as its EXIF data says. ``note`` is called with warnings."""
+    if formats.is_raw(file.read(16)):
+        raise UnreadableError("a camera's raw file: expected an image developed from it")
     try:
-        image = load_pixels(file)
+        image = load_pixels(file, max_pixels)
+    except UnreadableError:
+        raise
     except Exception as error:
-        image = load_damaged_png(file, path, error)
+        image = load_damaged(file, max_pixels, note, error)
+    if image.format == "PNG":
+        image.info["cicp"] = formats.png_cicp(file)
     # The other images of an MPO (some cameras' JPEG) are previews, those of a PSD its layers.
     if getattr(image, "is_animated", False) and image.format not in ("MPO", "PSD"):
-        warnings.warn(f"{path}: only the first of several frames is read", stacklevel=4)
+        note("only the first of several frames is read")
     try:
-        ImageOps.exif_transpose(image, in_place=True)
+        # Where EXIF data states no orientation, Pillow may have taken that of XMP.
+        exif = Image.Exif()
+        exif.load(image.info.get("exif", b""))
+        if not image.info.get("exif") or Base.Orientation in exif:
+            ImageOps.exif_transpose(image, in_place=True)
     except Exception as error:
-        warnings.warn(f"{path}: the EXIF data are damaged: {one_line(error)}", stacklevel=4)
+        note(f"the EXIF data are damaged: {one_line(error)}")
     return image
 
 
-def load_pixels(file):
+def load_pixels(file, max_pixels):
     """A Pillow image with its pixels loaded."""
-    image = Image.open(file)
+    image = open_image(file)
+    width, height = image.size
+    if width * height > max_pixels:
+        raise UnreadableError(f"the image is too large: {width}x{height} pixels, expected at most {max_pixels:,}")
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(SUBFILE_TYPE, 0) & 1 and SUB_IFDS in tags:
+        raise UnreadableError(
+            "its first image is a thumbnail, as in a camera's raw file: expected one developed from it"
+        )
     if image.format == "PNG" and "transparency" in image.info:
-        image.info["transparency"] = transparent_value(image.info["transparency"], image.tile[0][-1])
-    image.load()
+        image.info["transparency"] = formats.transparent_value(image.info["transparency"], image.tile[0][-1])
+    for name in ("xmp", "XML:com.adobe.xmp"):  # editors that turn the pixels leave the orientation in it as it was
+        image.info.pop(name, None)
+    try:
+        image.load()
+        image.info.pop("XML:com.adobe.xmp", None)  # of a PNG, behind the pixels
+    except Exception as error:
+        if image.format == "TIFF" and image.info.get("compression") in RARE_COMPRESSIONS:
+            raise UnreadableError(f"a TIFF of a kind that cannot be read here: {image.info['compression']}") from error
+        raise
     return image
 
 
-def transparent_value(value, raw_mode):
-    """The transparent grey value or colour of a PNG in 8 bits; Pillow converts only the pixels to 8 bits."""
-    if raw_mode == "RGB;16B":
-        return tuple(channel >> 8 for channel in value)
-    if raw_mode in ("1", "L;2", "L;4"):
-        return min(value * 255 // (2 ** int(raw_mode[-1]) - 1), 255)  # recent versions give 255 for 1 bit
-    return value
-
-
-def load_damaged_png(file, path, error):
-    """A Pillow image of a PNG that Pillow refused for its text or metadata. Raises ``error`` if it is not a PNG."""
+def load_damaged(file, max_pixels, note, error):
+    """A Pillow image of a PNG or JPEG that Pillow refused though every pixel is there. Raises ``error`` otherwise."""
     file.seek(0)
-    png = file.read()
-    if not png.startswith(PNG_SIGNATURE):
-        raise error
+    data = file.read()
+    if data.startswith(formats.PNG_SIGNATURE):
+        return load_damaged_png(data, max_pixels, note, error)
+    if data.startswith(formats.JPEG_START):
+        with contextlib.suppress(Exception):
+            image, other = (load_pixels(io.BytesIO(whole), max_pixels) for whole in formats.jpeg_ends(data))
+            if image.tobytes() == other.tobytes() and formats.has_all_scans(data):
+                note("read in spite of its missing end marker")
+                return image
+    raise error
+
+
+def load_damaged_png(png, max_pixels, note, error):
+    """A Pillow image of a PNG that Pillow refused for its text or metadata."""
+    kept = formats.PIXEL_CHUNKS | {b"iCCP", b"eXIf", b"sRGB", b"gAMA", b"cHRM"}
     try:  # without text, whose length Pillow limits
-        return load_pixels(io.BytesIO(png_with(png, {*PIXEL_CHUNKS, b"iCCP", b"eXIf"})))
+        return load_pixels(io.BytesIO(formats.png_with(png, kept)), max_pixels)
     except Exception:
-        image = load_pixels(io.BytesIO(png_with(png, PIXEL_CHUNKS)))
-        warnings.warn(f"{path}: colour profile and EXIF data are ignored: {one_line(error)}", stacklevel=5)
+        image = load_pixels(io.BytesIO(formats.png_with(png, formats.PIXEL_CHUNKS)), max_pixels)
+        note(f"colour profile and EXIF data are ignored: {one_line(error)}")
         return image
 
 
-def png_with(png, names):
-    """The bytes of a PNG without chunks of other names."""
-    kept, position = [PNG_SIGNATURE], len(PNG_SIGNATURE)
-    while position + 8 <= len(png):
-        length, name = struct.unpack_from(">I4s", png, position)
-        end = position + 12 + length
-        if name in names:
-            kept.append(png[position:end])
-        position = end
-    return b"".join(kept)
-
-
-def to_array(image, path):
+def to_array(image, note):
     """A loaded Pillow image as an array, as in ``read_image``."""
-    profile, is_grey = image.info.get("icc_profile"), Image.getmodebase(image.mode) == "L"
+    colours, profile = None, image.info.get("icc_profile")
+    is_grey = Image.getmodebase(image.mode) == "L"
+    if image.format == "PNG":
+        try:
+            colours = formats.png_colours(image.info)
+        except ValueError as error:
+            note(f"the colours are taken for sRGB: {error}")
     alpha = None
     if image.mode[0] in "IF":
         image, alpha = to_8_bits(image)
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         alpha = np.asarray(image.getchannel("A"))
-    if profile:
-        image = to_srgb(image, profile, is_grey, path)
+    if profile and colours is None:
+        image = profile_to_srgb(image, profile, is_grey, note)
     rgb = np.array(image.convert("RGB"))
+    if colours is not None:
+        rgb = formats.colours_to_srgb(rgb, *colours)
     return rgb if alpha is None or alpha.min() == 255 else np.dstack([rgb, alpha])
 
 
@@ -156,17 +232,17 @@ def to_8_bits(image):
     values = np.where(np.isnan(values), 0, values)
     largest = values.max(where=np.isfinite(values), initial=0)
     if image.mode == "F" and (image.format == "PPM" or largest <= 1):
-        levels = np.round(255 * values.clip(0, 1))
+        levels = 255 * values.clip(0, 1)
     else:
         if image.mode.startswith("I;16"):
             (bits,) = tags.get(BITS_PER_SAMPLE, (16,))
         else:
             bits = 16 if image.format == "PPM" else next((bits for bits in (8, 16) if largest < 2**bits), 32)
-        levels = np.clip(values // 2 ** (bits - 8), 0, 255)
-    return Image.fromarray(levels.astype(np.uint8)), alpha
+        levels = values // 2 ** (bits - 8)
+    return Image.fromarray(to_uint8(levels)), alpha
 
 
-def to_srgb(image, profile, is_grey, path):
+def profile_to_srgb(image, profile, is_grey, note):
     """The image converted to sRGB by its ICC profile; unchanged if the profile is damaged or for another mode."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -177,33 +253,83 @@ def to_srgb(image, profile, is_grey, path):
         image = image.convert("L" if space == "GRAY" else space)
         return ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except Exception as error:
-        warnings.warn(f"{path}: the colour profile is ignored: {one_line(error)}", stacklevel=4)
+        note(f"the colour profile is ignored: {one_line(error)}")
         return image
 
 
-def one_line(error: Exception) -> str:
-    """The message of an exception in one line, or the name of its type."""
-    return " ".join(str(error).split()) or type(error).__name__
+def camera_data(path: str | os.PathLike, software: str) -> bytes:
+    """The EXIF data for the result of an image file: camera, settings, date and place, and ``software`` as its writer.
+
+    It has no thumbnail and no orientation to turn by. Without camera data that can be read, it names the writer alone.
+    """
+    mark = Image.Exif()
+    mark[Base.Software] = software
+    try:
+        with open(path, "rb") as file, open_image(file) as image:
+            source = image.getexif()
+            exif = Image.Exif()
+            exif.update({tag: source[tag] for tag in KEPT_TAGS if tag in source})
+            settings = {tag: value for tag, value in source.get_ifd(IFD.Exif).items() if tag not in DROPPED_TAGS}
+            for ifd, values in ((IFD.Exif, settings), (IFD.GPSInfo, dict(source.get_ifd(IFD.GPSInfo)))):
+                if values:
+                    exif[ifd] = values
+        if exif:
+            exif.update({Base.Orientation: 1, Base.Software: software})
+            data = exif.tobytes()
+            return data if len(data) <= LONGEST_EXIF else mark.tobytes()
+    except Exception:  # damaged data, which reading the image warns of
+        pass
+    return mark.tobytes()
 
 
-def save_image(path: str | os.PathLike, image: np.ndarray) -> None:
+def software_of(path: str | os.PathLike) -> str | None:
+    """What an image file names as its writer, in a PNG's text, a GIF's comment or EXIF data; None if nothing."""
+    with contextlib.suppress(Exception), open(path, "rb") as file, open_image(file) as image:
+        if image.format == "GIF":
+            return image.info["comment"].decode()
+        return image.info.get("Software") or image.getexif().get(Base.Software)
+    return None
+
+
+def save_image(path: str | os.PathLike, image: np.ndarray, quality: int = 95) -> None:
     """Write a uint8 image, grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), in the format of the path's suffix.
 
-    JPEG is written at quality 95. An alpha channel that is 255 everywhere is left out.
+    quality: of JPEG, WebP and AVIF, from 1 to 100. An alpha channel that is 255 everywhere is left out.
 
     Raises ValueError for any other array, and as ``check_output``; OSError if the disk is full, say.
+
+    >>> save_image("photo.webp", np.zeros((12, 16, 3), np.uint8), quality=80)
+    >>> read_image("photo.webp").shape
+    (12, 16, 3)
     """
-    check(image)
-    if image.shape[2:] == (4,) and image[..., 3].min() == 255:
-        image = image[..., :3]
+    check_image(image)
+    image = without_opaque_alpha(image)
     check_output(path, image.shape)
     with atomic_write(path) as file:
-        try:
-            Image.fromarray(image).save(file, image_format(path), quality=95)
-        except Exception as error:
-            if isinstance(error, OSError) and error.errno:  # an error of the system, not of the format
-                raise
-            raise ValueError(f"{path}: cannot write an image of shape {image.shape}: {one_line(error)}") from error
+        write_image(file, path, image, quality)
+
+
+def without_opaque_alpha(image):
+    return image[..., :3] if image.shape[2:] == (4,) and image[..., 3].min() == 255 else image
+
+
+def write_image(file, path, image, quality, exif=b"", software=None):
+    """Write an image to an open file, in the format of the path's suffix."""
+    format, options = image_format(path), {"quality": quality}
+    if exif:
+        options["exif"] = exif
+    if format == "PNG":
+        options |= {"compress_level": 4, "pnginfo": PngInfo()}  # twice as fast as 6, and 1 % larger
+        if software:
+            options["pnginfo"].add_text("Software", software)
+    if format == "ICO":
+        options["sizes"] = [image.shape[1::-1]]
+    try:
+        Image.fromarray(without_opaque_alpha(image)).save(file, format, **options)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno:  # an error of the system, not of the format
+            raise
+        raise ValueError(f"{path}: cannot write an image of shape {image.shape}: {one_line(error)}") from error
 
 
 def check_output(path: str | os.PathLike, shape: tuple[int, ...]) -> None:
@@ -213,6 +339,11 @@ def check_output(path: str | os.PathLike, shape: tuple[int, ...]) -> None:
     or an image of this size.
     """
     check_target(path)
+    check_format(path, shape)
+
+
+def check_format(path, shape):
+    """``check_output`` of the format alone."""
     format = image_format(path)
     height, width, *channels = shape
     check_size(path, width, height)
@@ -221,58 +352,103 @@ def check_output(path: str | os.PathLike, shape: tuple[int, ...]) -> None:
             f"{path}: too large: {width}x{height} pixels, and {format} holds at most {LONGEST_SIDE[format]} each way"
         )
     mode = "RGBA" if channels == [4] else "RGB"
-    for size in ((width, 1), (1, height)):
-        try:
-            file = io.BytesIO()
-            Image.new(mode, size).save(file, format)
-            with Image.open(file) as back:
-                back.load()
-                if back.size != size or back.has_transparency_data != (mode == "RGBA"):
-                    raise ValueError("what is written is not what is read again")
-        except Exception as error:
-            kind = f"{width}x{height} pixels{' with transparency' if mode == 'RGBA' else ''}"
-            raise ValueError(f"{path}: {format} cannot hold an image of {kind}: {one_line(error)}") from error
+    try:
+        for size in ((width, 1), (1, height)):
+            try_format(format, mode, size)
+    except Exception as error:
+        kind = f"{width}x{height} pixels{' with transparency' if mode == 'RGBA' else ''}"
+        raise ValueError(f"{path}: {format} cannot hold an image of {kind}: {one_line(error)}") from error
+
+
+@functools.lru_cache(maxsize=1000)
+def try_format(format, mode, size):
+    """Write and read an image in memory. Raises one of many exceptions if it does not come back as it was."""
+    file = io.BytesIO()
+    Image.new(mode, size).save(file, format, **({"sizes": [size]} if format == "ICO" else {}))
+    with open_image(file) as back:
+        back.load()
+        if back.size != size or back.has_transparency_data != (mode == "RGBA"):
+            raise ValueError("what is written is not what is read again")
 
 
 def image_format(path: str | os.PathLike) -> str:
     """Pillow's name of the format that the path's suffix stands for. Raises ValueError if there is none."""
-    suffix = Path(path).suffix
-    format = Image.registered_extensions().get(suffix.lower())
-    if format not in Image.SAVE or format not in Image.OPEN:
-        raise ValueError(f"{path}: cannot write images of type {suffix!r}: expected .png, .jpg, .webp or the like")
+    format = format_of_suffix(path)
+    if format not in Image.SAVE:
+        raise ValueError(
+            f"{path}: cannot write images of type {Path(path).suffix!r}: expected .png, .jpg, .webp or the like"
+        )
     return format
+
+
+def format_of_suffix(path: str | os.PathLike) -> str | None:
+    """Pillow's name of the image format of a path, judged by its suffix; None if it is none that can be read."""
+    readable = readable_formats()
+    format = Image.EXTENSION.get(Path(path).suffix.lower())
+    return format if format in readable else None
 
 
 def check_target(path: str | os.PathLike) -> None:
     """Raise FileNotFoundError, IsADirectoryError or another OSError unless a file can be written to ``path``."""
     path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path}: a folder, expected the name of a file to write")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: no such folder to write to: {path.parent}")
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        try:
+            mode = path.stat().st_mode
+        except OSError as error:  # too long a name, say
+            raise type(error)(f"{path}: cannot write to it: {error.strerror}") from error
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(f"{path}: a folder, expected the name of a file to write")
+        if not stat.S_ISREG(mode):
+            raise OSError(f"{path}: a pipe or device, expected the name of a file to write")
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{path}: no such folder to write to: {folder if path.is_symlink() else path.parent}")
     try:
-        tempfile.TemporaryFile(dir=path.parent).close()
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise OSError(f"{path}: cannot write to the folder {path.parent}: {error.strerror}") from error
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike, overwrite: bool = True) -> Iterator[BinaryIO]:
     """Context manager of a binary file that replaces ``path`` at the end of the block. Raises as ``check_target``.
 
-    If the block raises, KeyboardInterrupt included, ``path`` is unchanged and nothing else is left.
+    If the block raises, KeyboardInterrupt included, ``path`` is unchanged and nothing else is left. A file that is
+    replaced hands on its permissions, and of a symbolic link the target is replaced.
+
+    overwrite: False raises FileExistsError where there is a file, be it one that has appeared during the block.
+
+    Functions that want a path rather than a file may write to ``file.name``, which has the suffix of ``path``.
     """
-    path = Path(path)
     check_target(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    target = Path(os.path.realpath(path))
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+    temporary = target.with_name(f".{secrets.token_hex(8)}.unfinished{target.suffix}")
+
+    def create(name, flags):
+        return os.open(name, flags, 0o666 if mode is None else mode)
+
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb", opener=create) as file:
             yield file
-        # mkstemp makes the file private; give it the permissions of an ordinary new file.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
+        if mode is not None:
+            temporary.chmod(mode)
+        move(temporary, target, overwrite)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def move(source, target, overwrite):
+    """Rename a file. Raises FileExistsError where the target exists, unless it is to be replaced."""
+    if not overwrite:
+        try:
+            os.link(source, target)  # unlike a rename, it never replaces what another process has written meanwhile
+            os.unlink(source)
+            return
+        except FileExistsError:
+            raise FileExistsError(f"{target}: exists already, written meanwhile") from None
+        except OSError:  # a file system without links
+            if target.exists():
+                raise FileExistsError(f"{target}: exists already, written meanwhile") from None
+    os.replace(source, target)

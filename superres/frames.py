@@ -1,13 +1,16 @@
 """Clips upscaled x4 frame by frame: only regions that change are recomputed, and flickering noise is averaged."""
 
 import copy
+import functools
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from superres import SCALE
-from superres.files import check
+from superres.gif_reader import Gif
+from superres.image import check_image
 
 # Margin around a region that is upscaled, in low-resolution pixels. The generator's receptive-field radius is 40, but
 # pixels beyond 16 changed no result by more than one grey level (six images, SRGAN and SRResNet).
@@ -26,6 +29,17 @@ AVERAGED = 8
 
 BLOCK = 8  # low-resolution pixels: regions are split at multiples of it
 
+# Low-resolution pixels that are upscaled at once, and that are merged at once: they bound the memory beyond the result.
+UPSCALED_AT_ONCE, MERGED_AT_ONCE = 2**20, 2**16
+
+
+class Change(NamedTuple):
+    """A frame of a clip, and where it differs from the frame before."""
+
+    frame: np.ndarray  # uint8 (h, w, ...); the next frame may come in the same array
+    box: tuple[slice, slice]  # the rows and columns that hold all changes
+    changed: np.ndarray  # mask of the pixels in the box that have changed, bool
+
 
 def upscale_frames(
     frames: Iterable[np.ndarray], upscale_image: Callable[[np.ndarray], np.ndarray], context: int = CONTEXT
@@ -33,7 +47,7 @@ def upscale_frames(
     """Upscale a clip x4, recomputing only what changes from frame to frame.
 
     frames: uint8 images of one shape, grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4): a list, a ``Gif`` or an iterator.
-    They are read twice, so those of an iterator are kept in memory.
+    A list is read twice; the frames of an iterator are kept in memory.
     upscale_image: function from an image to the image x4; it is called with regions of a frame.
     context: margin around these regions, in low-resolution pixels.
 
@@ -43,55 +57,184 @@ def upscale_frames(
     changes.
 
     Raises ValueError, before anything is upscaled, for frames that are no such images or differ in shape.
+
+    >>> clip = [np.zeros((12, 16, 3), np.uint8), np.full((12, 16, 3), 255, np.uint8)]
+    >>> [frame.shape for frame in upscale_frames(clip, bicubic_upscale)]
+    [(48, 64, 3), (48, 64, 3)]
     """
+    for change in upscale_changes(frames, upscale_image, context):
+        yield change.frame.copy()
+
+
+def upscale_changes(frames, upscale_image, context=CONTEXT) -> Iterator[Change]:
+    """``upscale_frames`` in the memory of one result: every frame comes in the same array, with what has changed."""
     if not isinstance(frames, Iterable):
         raise ValueError(f"expected frames as a list, a Gif or another iterable, got {type(frames).__name__}")
     if iter(frames) is frames:
         frames = [copy.copy(frame) for frame in frames]  # a generator may fill one buffer again and again
-    static = static_pixels(frames)
-    before = None
+    static = frames.static if isinstance(frames, Gif) else static_pixels(frames)
+    clip = None
     for frame in frames:
-        if before is None:
-            result = upscale_image(frame).astype(np.float32)
-            mean = frame.astype(np.float32)
-            count = np.ones(frame.shape[:2], np.float32)
+        if clip is None:
+            clip = UpscaledClip(frame, static, upscale_image, context)
+            yield first_change(clip.result)
         else:
-            changed = differs(frame, before)
-            moved = near(changed & ~dithered(changed, frame - mean))
-            count = np.where(moved, 1, count + near(changed))
-            weight = (moved | (near(changed) & (count <= AVERAGED))) / count
-            mean += (frame - mean) * like(weight, frame)
-            weight[static & ~moved] = 0
-            for top, bottom, left, right in cover(weight > 0, context):
-                y, x = max(top - context, 0), max(left - context, 0)
-                region = upscale_image(np.ascontiguousarray(frame[y : bottom + context, x : right + context]))
-                new = region[SCALE * (top - y) : SCALE * (bottom - y), SCALE * (left - x) : SCALE * (right - x)]
-                old = result[SCALE * top : SCALE * bottom, SCALE * left : SCALE * right]
-                share = weight[top:bottom, left:right].repeat(SCALE, axis=0).repeat(SCALE, axis=1)
-                old += (new - old) * like(share, old)
-        yield np.rint(result).astype(np.uint8)
-        before = frame
+            yield clip.update(frame)
+
+
+def find_changes(frames: Iterable[np.ndarray]) -> Iterator[Change]:
+    """The frames of a clip, and where they differ. Raises ValueError as ``checked_frames``."""
+    last = None
+    for frame in checked_frames(frames):
+        if last is None:
+            last = frame.copy()
+            yield first_change(frame)
+        else:
+            changed = differs(frame, last)
+            box = bounds(changed)
+            last[box] = frame[box]
+            yield Change(frame, box, changed[box])
+
+
+def first_change(frame):
+    return Change(frame, np.s_[0 : frame.shape[0], 0 : frame.shape[1]], np.broadcast_to(True, frame.shape[:2]))
+
+
+def checked_frames(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same frames. Raises ValueError, with its number, for one that is no image or not of the first one's shape."""
+    shape = None
+    for number, frame in enumerate(frames, start=1):
+        try:
+            check_image(frame)
+        except ValueError as error:
+            raise ValueError(f"frame {number}: {error}") from None
+        shape = shape or frame.shape
+        if frame.shape != shape:
+            raise ValueError(f"frame {number} is {frame.shape}, but the first is {shape}: expected one shape")
+        yield frame
 
 
 def static_pixels(frames):
-    """Mask of the pixels that are the same in all frames, bool (h, w). Raises ValueError for invalid frames."""
+    """Mask of the pixels that are the same in all frames, bool (h, w). Raises ValueError as ``checked_frames``."""
     first = static = None
-    for number, frame in enumerate(frames, start=1):
-        try:
-            check(frame)
-        except ValueError as error:
-            raise ValueError(f"frame {number}: {error}") from None
+    for frame in checked_frames(frames):
         if first is None:
             first, static = frame, np.ones(frame.shape[:2], bool)
-        if frame.shape != first.shape:
-            raise ValueError(f"frame {number} is {frame.shape}, but the first is {first.shape}: expected one shape")
-        static &= ~differs(frame, first)
+        else:
+            static &= ~differs(frame, first)
     return static
+
+
+class UpscaledClip:
+    """A clip's current frame, its result x4, and what the next one's depends on.
+
+    static: mask of the pixels that are the same in all frames, bool (h, w).  The rest is as in ``upscale_frames``.
+    """
+
+    def __init__(self, frame, static, upscale_image, context):
+        self.frame, self.static, self.upscale_image, self.context = frame, static, upscale_image, context
+        height, width, *channels = frame.shape
+        self.count = np.ones((height, width), np.uint8)  # of the frames since motion here that changed nearby
+        self.mean = frame.astype(np.float32)  # of these frames
+        self.result = np.empty((SCALE * height, SCALE * width, *channels), np.uint8)
+        # The sum of the results of these frames is count * result + remainder. Zeros take no memory until written to.
+        self.remainder = np.zeros(self.result.shape, np.int8)
+        for box in cut_rows((0, height, 0, width), UPSCALED_AT_ONCE):
+            self.result[enlarged(box)] = self.upscale(box)
+
+    def upscale(self, box):
+        """A box of the frame, upscaled with its context."""
+        top, bottom, left, right = box
+        y, x = max(top - self.context, 0), max(left - self.context, 0)
+        region = np.ascontiguousarray(self.frame[y : bottom + self.context, x : right + self.context])
+        return self.upscale_image(region)[enlarged((top - y, bottom - y, left - x, right - x))]
+
+    def update(self, frame):
+        """Go on to the next frame. Returns the change of the result."""
+        before, self.frame = self.frame, frame
+        changed = differs(frame, before)
+        fresh = np.zeros(changed.shape, bool)
+        for window in windows(changed, DITHER_WINDOW // 2):
+            fresh[window] = self.count_changes(window, changed[window])
+        result_changed = np.zeros(self.result.shape[:2], bool)
+        for region in cover(fresh, self.context):
+            for box in cut_rows(region, UPSCALED_AT_ONCE):
+                new = self.upscale(box)
+                for part in cut_rows(box, MERGED_AT_ONCE):
+                    strip = new[SCALE * (part[0] - box[0]) : SCALE * (part[1] - box[0])]
+                    result_changed[enlarged(part)] = self.merge(part, strip, fresh)
+        box = tuple(slice(SCALE * side.start, SCALE * side.stop) for side in bounds(fresh))
+        return Change(self.result, box, result_changed[box])
+
+    def count_changes(self, window, changed):
+        """Count the frame where it changes. Returns the mask of the pixels whose result is to be computed again.
+
+        window: rows and columns that hold all changes and what surrounds them.  changed: mask within it.
+        """
+        drift = self.frame[window] - self.mean[window]
+        moved = near(changed & ~dithered(changed, drift))
+        noisy = near(changed) & ~moved
+        count = self.count[window] = np.where(moved, 1, np.minimum(self.count[window] + noisy, AVERAGED + 1))
+        counted = moved | noisy & (count <= AVERAGED)
+        self.mean[window] += drift * like(counted / count, drift)
+        return moved | counted & ~self.static[window]
+
+    def merge(self, box, new, fresh):
+        """Average new results with those since motion, in place, where the mask ``fresh``, bool (h, w), says so.
+
+        Returns the mask of the pixels of the result that change, bool of the size of ``new``.
+        """
+        top, bottom, left, right = box
+        count, fresh = (
+            like(values[top:bottom, left:right].repeat(SCALE, axis=0).repeat(SCALE, axis=1), new)
+            for values in (self.count, fresh)
+        )
+        old, remainder = self.result[enlarged(box)], self.remainder[enlarged(box)]
+        total = new + (count > 1) * ((count - 1) * old + remainder)
+        mean = np.rint(total / count)
+        rest = total - count * mean
+        changed = (fresh > 0) & (mean != old)
+        np.copyto(remainder, rest, where=(fresh > 0) & (rest != remainder), casting="unsafe")
+        np.copyto(old, mean, where=changed, casting="unsafe")
+        return any_channel(changed)
+
+
+def enlarged(box):
+    """The rows and columns of the result that a box (top, bottom, left, right) of the low resolution becomes."""
+    top, bottom, left, right = (SCALE * side for side in box)
+    return np.s_[top:bottom, left:right]
+
+
+def cut_rows(box, area):
+    """A box (top, bottom, left, right), cut into boxes of its width that hold about ``area`` pixels at most."""
+    top, bottom, left, right = box
+    height = max(area // (right - left), 1)
+    return [(y, min(y + height, bottom), left, right) for y in range(top, bottom, height)]
+
+
+def bounds(mask):
+    """The rows and columns of the bounding box of a mask's true pixels, two slices; empty ones if there are none."""
+    sides = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    return tuple(slice(side[0], side[-1] + 1) if len(side) else slice(0, 0) for side in sides)
+
+
+def windows(mask, margin):
+    """Boxes that do not overlap and hold all true pixels of a mask (h, w), each with ``margin`` pixels around it."""
+    rows = cv2.dilate(mask.any(1, keepdims=True).astype(np.uint8), np.ones((2 * margin + 1, 1), np.uint8))
+    edges = np.flatnonzero(np.diff(rows[:, 0], prepend=0, append=0))
+    for top, bottom in edges.reshape(-1, 2):
+        _, columns = bounds(mask[top:bottom])
+        yield np.s_[top:bottom, max(columns.start - margin, 0) : columns.stop + margin]
 
 
 def differs(image, other):
     """Mask of the pixels that differ in any channel, bool (h, w)."""
-    return np.atleast_3d(image != other).any(-1)
+    return any_channel(image != other)
+
+
+def any_channel(mask):
+    """Mask (h, w) of the pixels where any channel of a mask, bool (h, w, ...), is true."""
+    return functools.reduce(np.logical_or, np.moveaxis(np.atleast_3d(mask), -1, 0))
 
 
 def dithered(changed, drift):
@@ -148,5 +291,5 @@ def cover(mask, margin):
 
 def bounding_box(mask, top, bottom, left, right):
     """The bounding box of the true pixels within a rectangle of a mask (h, w)."""
-    rows, columns = (np.flatnonzero(mask[top:bottom, left:right].any(axis)) for axis in (1, 0))
-    return top + rows[0], top + rows[-1] + 1, left + columns[0], left + columns[-1] + 1
+    rows, columns = bounds(mask[top:bottom, left:right])
+    return top + rows.start, top + rows.stop, left + columns.start, left + columns.stop

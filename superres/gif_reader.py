@@ -9,20 +9,23 @@ import os
 import struct
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from superres.files import check_size, one_line
+from superres import one_line
+from superres.image import MAX_PIXELS, check_size
 
 KEEP, CLEAR, RESTORE = 1, 2, 3  # disposal methods (section 23); 0, unspecified, is treated as KEEP
 RESTORE_4 = 4  # reserved, but some encoders write it for RESTORE, and browsers treat it so
+# Pixels of all frames together for each byte of the file. LZW codes give up to 2731, but frames may differ in little.
+PIXELS_PER_BYTE = 8192
 NO_CONTROL = None, 0, 0  # transparent index, disposal and delay of an image without a control block
 
 
-class _Image(NamedTuple):
+class GifImage(NamedTuple):
     """One image of the file: its descriptor (section 20), control block (23) and the place of its pixel data (22)."""
 
     box: tuple[int, int, int, int]  # left, top, width, height on the screen
@@ -47,57 +50,119 @@ class Gif:
     durations: tuple[int, ...]  # milliseconds, as stored; viewers show a frame of 0 ms for longer
     loop: int | None  # 0 forever, n as stored in the loop block, None without one
     transparent: bool  # whether any pixel of any frame is transparent
-    _images: tuple[_Image, ...] = field(repr=False)
+    static: np.ndarray = field(repr=False, compare=False)  # mask of the pixels that are the same in all frames, (h, w)
+    images: tuple[GifImage, ...] = field(repr=False)
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self.images)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        width, height = self.size
-        canvas = np.zeros((height, width, 4), np.uint8)
-        with open(self.path, "rb") as file:
-            for number, image in enumerate(self._images, start=1):
-                try:
-                    pixels = _decode(file, image)
-                except ValueError as error:
-                    raise ValueError(f"{self.path}: frame {number} of the GIF is damaged: {error}") from error
-                left, top, width, height = image.box
-                area = canvas[top : top + height, left : left + width]
-                pixels = pixels[: area.shape[0], : area.shape[1]]  # an image may extend beyond the screen
-                before = area.copy()
-                np.copyto(area, pixels, where=pixels[..., 3:] > 0)
-                yield canvas.copy() if self.transparent else canvas[..., :3].copy()
-                if image.disposal == CLEAR:
-                    area[:] = 0  # transparent, as in browsers, not the specification's background colour
-                elif image.disposal in (RESTORE, RESTORE_4):
-                    area[:] = before
+        for screen, _ in compose(self.path, self.size, self.images):
+            rgba = screen.view(np.uint8).reshape(*screen.shape, 4)
+            yield rgba.copy() if self.transparent else rgba[..., :3].copy()
 
 
-def open_gif(path: str | os.PathLike) -> Gif:
+def open_gif(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> Gif:
     """Check a whole GIF file, decoding every frame once.
 
     As in browsers, the screen is extended to hold the first frame. Warns if all frames are complete but the file has a
     fault: no trailer, stray bytes between blocks, a screen smaller than the first frame.
 
+    max_pixels: the most for the screen and for each frame. All frames together may have ``image.MAX_PIXELS``, or
+    ``PIXELS_PER_BYTE`` for each byte of the file if that is more.
+
     Raises FileNotFoundError; ValueError, naming the file and the frame, if the file is not a GIF, has no frames, is
-    truncated or damaged, or if its screen or a frame exceeds ``files.MAX_PIXELS``.
+    truncated or damaged, or, before anything is decoded, if it claims more pixels.
+
+    >>> save_gif("clip.gif", [np.zeros((12, 16, 3), np.uint8), np.full((12, 16, 3), 255, np.uint8)], durations=40)
+    >>> gif = open_gif("clip.gif")
+    >>> gif.size, gif.durations, gif.loop, [frame.shape for frame in gif]
+    ((16, 12), (40, 40), 0, [(12, 16, 3), (12, 16, 3)])
     """
-    with open(path, "rb") as file:
-        size, loop, images, faults = _scan(file)
-    if faults:
-        warnings.warn(f"{path}: read in spite of {', '.join(dict.fromkeys(faults))}", stacklevel=2)
-    gif = Gif(path, size, tuple(10 * image.delay for image in images), loop, True, tuple(images))
-    transparent = [not frame[..., 3].all() for frame in gif]  # a list: any() alone would not decode every frame
-    return replace(gif, transparent=any(transparent))
+    return checked_gif(path, max_pixels, stacklevel=3)
 
 
 def read_gif(path: str | os.PathLike) -> tuple[list[np.ndarray], list[int], int | None]:
-    """The frames, durations in milliseconds and loop count of a GIF, as in ``Gif``. Raises as ``open_gif``."""
-    gif = open_gif(path)
+    """The frames, durations in milliseconds and loop count of a GIF, as in ``Gif``. Raises as ``open_gif``.
+
+    >>> save_gif("clip.gif", [np.zeros((12, 16, 3), np.uint8), np.full((12, 16, 3), 255, np.uint8)], durations=40)
+    >>> frames, durations, loop = read_gif("clip.gif")
+    >>> len(frames), durations, loop
+    (2, [40, 40], 0)
+    """
+    gif = checked_gif(path, MAX_PIXELS, stacklevel=3)
     return list(gif), list(gif.durations), gif.loop
 
 
-def _scan(file: BinaryIO) -> tuple[tuple[int, int], int | None, list[_Image], list[str]]:
+def checked_gif(path, max_pixels, stacklevel):
+    """``open_gif``, whose warnings are attributed to the caller ``stacklevel`` functions up."""
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path}: no such GIF file")
+    if not os.path.isfile(path):
+        raise ValueError(f"{path}: a folder, pipe or device, expected a GIF file")
+    with open(path, "rb") as file:
+        size, loop, images, faults = scan(file, max_pixels)
+        check_claim(file, size, images)
+    if faults:
+        warnings.warn(f"{path}: read in spite of {', '.join(dict.fromkeys(faults))}", stacklevel=stacklevel)
+    static, transparent, first = np.ones(size[::-1], bool), False, None
+    for screen, box in compose(path, size, images):
+        transparent |= not screen[box].all()
+        if first is not None:
+            static[box] &= screen[box] == first[box]
+        elif len(images) > 1:
+            first = screen.copy()
+    return Gif(path, size, tuple(10 * image.delay for image in images), loop, transparent, static, tuple(images))
+
+
+def check_claim(file, size, images):
+    """Raise ValueError if all frames together have more pixels than ``open_gif`` allows for a file of this size."""
+    screen = size[0] * size[1]
+    claimed = sum(max(screen, image.box[2] * image.box[3]) for image in images)
+    most = max(MAX_PIXELS, PIXELS_PER_BYTE * os.fstat(file.fileno()).st_size)
+    if claimed > most:
+        frames = f"{len(images)} frames of {size[0]}x{size[1]} pixels"
+        raise ValueError(f"{file.name}: too large: {frames} in a small file, expected at most {most:,} pixels in all")
+
+
+def compose(path, size, images):
+    """Decode the frames. Yields the screen, RGBA packed in uint32 (h, w), 0 where it is transparent, and a box of it.
+
+    The screen is one array, drawn on from frame to frame; it differs from the frame before only within the box, rows
+    and columns; that of the first frame is the whole screen.
+    """
+    screen = np.zeros(size[::-1], np.uint32)
+    disposed = np.s_[0 : size[1], 0 : size[0]]
+    with open(path, "rb") as file:
+        for number, image in enumerate(images, start=1):
+            try:
+                pixels = decode(file, image)
+            except ValueError as error:
+                raise ValueError(f"{path}: frame {number} of the GIF is damaged: {error}") from error
+            left, top, width, height = image.box
+            box = np.s_[top : top + height, left : left + width]
+            area = screen[box]
+            pixels = pixels[: area.shape[0], : area.shape[1]]  # an image may extend beyond the screen
+            before = area.copy()
+            np.copyto(area, pixels, where=pixels != 0)
+            yield screen, union(box, disposed)
+            disposed = box
+            if image.disposal == CLEAR:
+                area[:] = 0  # transparent, as in browsers, not the specification's background colour
+            elif image.disposal in (RESTORE, RESTORE_4):
+                area[:] = before
+
+
+def union(box, other):
+    """The smallest box that holds two boxes, each of rows and columns: two slices."""
+    if any(side.start >= side.stop for side in box):
+        return other
+    if any(side.start >= side.stop for side in other):
+        return box
+    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(box, other, strict=True))
+
+
+def scan(file: BinaryIO, max_pixels: int) -> tuple[tuple[int, int], int | None, list[GifImage], list[str]]:
     """Parse the blocks (appendix B) up to the trailer. Returns (width, height), loop, images and faults as text."""
     signature = file.read(6)
     if not signature:
@@ -106,23 +171,23 @@ def _scan(file: BinaryIO) -> tuple[tuple[int, int], int | None, list[_Image], li
         raise ValueError(f"{file.name} is not a GIF: it starts with {signature!r}, expected b'GIF87a' or b'GIF89a'")
     images, loop, control, faults = [], None, None, []
     try:
-        width, height, flags = struct.unpack("<HHB2x", _take(file, 7))
-        check_size(file.name, width, height)
-        global_palette = _take_palette(file, flags)
-        while (introducer := _take(file, 1)) != b";":
+        width, height, flags = struct.unpack("<HHB2x", take(file, 7))
+        check_size(file.name, width, height, max_pixels)
+        global_palette = take_palette(file, flags)
+        while (introducer := take(file, 1)) != b";":
             if introducer == b"!":
-                label = _take(file, 1)
+                label = take(file, 1)
                 if label == b"\xf9":
                     control = NO_CONTROL  # a frame is announced, even if the file ends here
-                data = _take_sub_blocks(file)
-                if label == b"\xf9" and len(data) == 6:
-                    flags, delay, index = struct.unpack("<xBHBx", data)
+                data = take_sub_blocks(file)
+                if label == b"\xf9" and len(data) >= 6:  # some encoders write a byte more than the specification
+                    flags, delay, index = struct.unpack_from("<xBHB", data)
                     control = index if flags & 1 else None, flags >> 2 & 7, delay
                 elif label == b"\xff" and data[1:14] in (b"NETSCAPE2.0\3\1", b"ANIMEXTS1.0\3\1"):
                     (loop,) = struct.unpack_from("<H", data, 14)
             elif introducer == b",":
                 control = control or NO_CONTROL
-                images.append(_take_image(file, global_palette, control))
+                images.append(take_image(file, global_palette, control, max_pixels))
                 control = None
             elif introducer == b"\0":
                 faults.append("stray zero bytes between its blocks")
@@ -148,65 +213,68 @@ def _scan(file: BinaryIO) -> tuple[tuple[int, int], int | None, list[_Image], li
         if extended != (width, height):
             faults.append(f"its screen of {width}x{height} pixels, smaller than its first frame")
         width, height = extended
-        check_size(file.name, width, height)
+        check_size(file.name, width, height, max_pixels)
     if not images or not width or not height:
         raise ValueError(f"{file.name} has no frames to show: it holds {len(images)} of {width}x{height} pixels")
     return (width, height), loop, images, faults
 
 
-def _take_image(file: BinaryIO, global_palette: bytes, control: tuple[int | None, int, int]) -> _Image:
-    *box, flags = struct.unpack("<4HB", _take(file, 9))
-    check_size(file.name, *box[2:])
-    palette = _take_palette(file, flags) or global_palette
-    coding = _take(file, 1)[0], bool(flags & 64)
+def take_image(
+    file: BinaryIO, global_palette: bytes, control: tuple[int | None, int, int], max_pixels: int
+) -> GifImage:
+    *box, flags = struct.unpack("<4HB", take(file, 9))
+    check_size(file.name, *box[2:], max_pixels)
+    palette = take_palette(file, flags) or global_palette
+    coding = take(file, 1)[0], bool(flags & 64)
     offset = file.tell()
     try:
-        _take_sub_blocks(file)
+        take_sub_blocks(file)
     except EOFError:
-        image = _Image(tuple(box), palette, *control, coding, offset, file.tell() - offset)
+        image = GifImage(tuple(box), palette, *control, coding, offset, file.tell() - offset)
         try:
-            _decode(file, image)  # the pixels may be complete without the end of the data
+            decode(file, image)  # the pixels may be complete without the end of the data
         except ValueError:
             raise EOFError from None
         return image
-    return _Image(tuple(box), palette, *control, coding, offset, file.tell() - offset)
+    return GifImage(tuple(box), palette, *control, coding, offset, file.tell() - offset)
 
 
-def _take(file: BinaryIO, count: int) -> bytes:
+def take(file: BinaryIO, count: int) -> bytes:
     data = file.read(count)
     if len(data) < count:
         raise EOFError
     return data
 
 
-def _take_palette(file: BinaryIO, flags: int) -> bytes:
-    return _take(file, 3 * (2 << (flags & 7))) if flags & 128 else b""
+def take_palette(file: BinaryIO, flags: int) -> bytes:
+    return take(file, 3 * (2 << (flags & 7))) if flags & 128 else b""
 
 
-def _take_sub_blocks(file: BinaryIO) -> bytes:
+def take_sub_blocks(file: BinaryIO) -> bytes:
     """Sub-blocks (section 15) with their length bytes, up to and including the empty one."""
     data = bytearray()
-    while size := _take(file, 1)[0]:
-        data += bytes([size]) + _take(file, size)
+    while size := take(file, 1)[0]:
+        data += bytes([size]) + take(file, size)
     return bytes(data) + b"\0"
 
 
-def _decode(file: BinaryIO, image: _Image) -> np.ndarray:
-    """One image alone: uint8 RGBA (h, w, 4), alpha 0 or 255. Raises ValueError if its pixel data is damaged."""
+def decode(file: BinaryIO, image: GifImage) -> np.ndarray:
+    """One image alone, RGBA packed in uint32 (h, w), alpha 0 or 255. Raises ValueError if its pixel data is damaged."""
     colours = np.frombuffer(image.palette, np.uint8).reshape(-1, 3)
     table = np.full((256, 4), (0, 0, 0, 255), np.uint8)  # an index beyond the palette is black
     table[: len(colours), :3] = colours
     if image.transparent is not None:
         table[image.transparent] = 0
     file.seek(image.offset)
-    data = _shorten_last_sub_block(file.read(image.length))
+    data = shorten_last_sub_block(file.read(image.length))
     try:
-        return table[Image.frombytes("L", image.box[2:], data, "gif", *image.coding)]
+        indices = Image.frombytes("L", image.box[2:], data, "gif", *image.coding)
     except Exception as error:  # Pillow's decoders raise exceptions of many types
         raise ValueError(one_line(error)) from error
+    return table.view(np.uint32)[:, 0][indices]
 
 
-def _shorten_last_sub_block(data: bytes) -> bytes:
+def shorten_last_sub_block(data: bytes) -> bytes:
     """Sub-blocks, the last one's length byte corrected if the file ends within it."""
     start = end = 0
     while end < len(data):

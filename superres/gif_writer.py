@@ -7,20 +7,29 @@ https://www.w3.org/Graphics/GIF/spec-gif89a.txt
 
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, pairwise, repeat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from numbers import Integral, Real
+from typing import BinaryIO, NamedTuple
 
+import cv2
 import numpy as np
 from PIL import Image
 from scipy.spatial import KDTree
 
 from superres.files import atomic_write
-from superres.gif_reader import CLEAR, KEEP
+from superres.frames import Change, bounds, find_changes
+from superres.gif_reader import CLEAR, KEEP, union
 
 COLOURS = 255  # most colours in a palette; the next index is the transparent one
 SAMPLE = 5000  # approximate number of pixels that the first palette is made from
 LONGEST = 65535 * 10  # milliseconds: delays are 16-bit, in hundredths of a second
+
+EXACT_COLOURS = 2**18  # of more distinct colours, those of one 4x4x4 cell of RGB count as one
+CELLS = 64**3
+
+PIXELS_AT_ONCE = 2**19  # so that little memory is needed beside the frames
+NOWHERE = np.s_[0:0, 0:0]
 
 
 def save_gif(
@@ -28,8 +37,8 @@ def save_gif(
 ) -> None:
     """Write a GIF; memory use does not grow with the number of frames.
 
-    frames: uint8 images of one shape, RGB (h, w, 3) or RGBA (h, w, 4): a list or an iterator. Alpha is stored as
-    opaque (128 and more) or transparent.
+    frames: uint8 images of one shape, grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4): a list or an iterator. Alpha is
+    stored as opaque (128 and more) or transparent.
     durations: milliseconds, 0 to 655350, one for all frames or one for each. They are rounded to hundredths of a second
     so that errors do not add up.
     loop: 0 forever, n as stored in the loop block, None without one.
@@ -39,6 +48,21 @@ def save_gif(
 
     Raises ValueError for other frames, durations or loop counts, and as ``files.atomic_write``. If anything is raised,
     KeyboardInterrupt included, no new file remains and an existing one is unchanged.
+
+    >>> save_gif("clip.gif", [np.zeros((12, 16, 3), np.uint8), np.full((12, 16, 3), 255, np.uint8)], durations=40)
+    >>> len(open_gif("clip.gif"))
+    2
+    """
+    if not isinstance(frames, Iterable):
+        raise ValueError(f"frames are {type(frames).__name__}, expected a list or another iterable of arrays")
+    with atomic_write(path) as file:
+        write_changes(file, find_changes(frames), durations, loop)
+
+
+def write_changes(file: BinaryIO, changes: Iterable[Change], durations, loop, comment: str = "") -> None:
+    """``save_gif`` of frames that come with what has changed, as those of ``frames.upscale_changes``, to an open file.
+
+    comment: up to 255 ASCII characters.
     """
     one_each = isinstance(durations, Sequence | np.ndarray) and not isinstance(durations, str | bytes)
     for duration in durations if one_each else [durations]:
@@ -46,39 +70,24 @@ def save_gif(
             raise ValueError(f"a duration is {duration!r} ms, expected a number from 0 to {LONGEST}, or a list of them")
     if loop is not None and not (isinstance(loop, Integral) and 0 <= loop <= 65535):
         raise ValueError(f"loop is {loop!r}, expected a whole number from 0 to 65535, or None")
-    if not isinstance(frames, Iterable):
-        raise ValueError(f"frames are {type(frames).__name__}, expected a list or another iterable of arrays")
-    delays, count = (_delays(durations), len(durations)) if one_each else (_delays(repeat(durations)), None)
-    with atomic_write(path) as file:
-        for block in _encode(_checked(frames, count), delays, loop):
-            file.write(block)
+    if one_each:
+        changes = counted(changes, len(durations))
+    for block in encode(changes, delays(durations if one_each else repeat(durations)), loop, comment):
+        file.write(block)
 
 
-def _checked(frames: Iterable[np.ndarray], count: int | None) -> Iterator[np.ndarray]:
-    """Yield copies of the frames, since a generator may reuse one buffer. Raises ValueError for invalid frames."""
-    shape, number = None, 0
-    for number, frame in enumerate(frames, start=1):
-        frame = np.array(frame)
-        shape = shape or frame.shape
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] not in (3, 4):
-            raise ValueError(
-                f"frame {number} is {frame.dtype} {frame.shape}, "
-                "expected uint8 (height, width, 3) or (height, width, 4)"
-            )
-        if frame.shape != shape:
-            raise ValueError(f"frame {number} is {frame.shape}, but the first is {shape}: expected one shape")
-        if not 1 <= min(shape[:2]) <= max(shape[:2]) <= 65535:
-            raise ValueError(f"frames are {shape[1]}x{shape[0]} pixels, expected 1 to 65535 each way")
-        if number - 1 == count:
+def counted(changes, count):
+    """The same changes. Raises ValueError if there are not as many as durations."""
+    number = 0
+    for number, change in enumerate(changes, start=1):
+        if number > count:
             raise ValueError(f"there are more frames than the {count} durations, expected one for each")
-        yield frame
-    if not number:
-        raise ValueError("there are no frames, expected one at least")
-    if count is not None and number < count:
+        yield change
+    if 0 < number < count:
         raise ValueError(f"there are {number} frames but {count} durations, expected one for each")
 
 
-def _delays(durations: Iterable[float]) -> Iterator[int]:
+def delays(durations: Iterable[float]) -> Iterator[int]:
     """Milliseconds as hundredths of a second. Rounds the end of each frame, so that errors do not add up."""
     start = elapsed = 0
     for duration in durations:
@@ -88,103 +97,262 @@ def _delays(durations: Iterable[float]) -> Iterator[int]:
         start = end
 
 
-def _encode(frames: Iterator[np.ndarray], delays: Iterator[int], loop: int | None) -> Iterator[bytes]:
-    """Yield the blocks of the file. An image holds the pixels that change, in their bounding box."""
-    shown = None
-    for (frame, following), delay in zip(pairwise(chain(frames, [None])), delays, strict=False):
-        opaque = _opaque(frame)
-        if shown is None:
-            yield _header(*opaque.shape, loop)
-            shown, visible, last = np.zeros_like(frame[..., :3]), np.zeros_like(opaque), frame
-        drawn = opaque & (~visible | (frame != last)[..., :3].any(-1))
-        true = frame[drawn][:, :3]
-        indices, palette = _quantise(true)
-        # The colour already on the screen may be nearer to the new one than the palette's nearest.
-        better = ~visible[drawn] | (_error(palette[indices], true) < _error(shown[drawn], true))
-        drawn[drawn], indices = better, indices[better]
-        shown[drawn] = palette[indices]
-        visible |= drawn
-        vanishing = visible & ~_opaque(following) if following is not None else np.zeros_like(visible)
-
-        area = _bounds(drawn | vanishing)
-        image = np.full(drawn.shape, len(palette), np.uint8)
-        image[drawn] = indices
-        # Some readers give alpha only if the first image has a transparent index.
-        transparent = frame.shape[2] == 4 or not drawn[area].all()
-        yield _image(image[area], palette, area, CLEAR if vanishing.any() else KEEP, delay, transparent)
-        if vanishing.any():
-            visible[area] = False
-        last = frame
+def encode(changes: Iterable[Change], delays: Iterator[int], loop: int | None, comment: str) -> Iterator[bytes]:
+    """Yield the parts of the file."""
+    screen = None
+    for change in changes:
+        if screen is None:
+            height, width = change.frame.shape[:2]
+            if max(height, width) > 65535:
+                raise ValueError(f"frames are {width}x{height} pixels, expected at most 65535 each way")
+            yield header(height, width, loop, comment)
+            screen = Screen(change.frame)
+        else:
+            yield from screen.finish(change)
+        screen.draw(change, next(delays))
+    if screen is None:
+        raise ValueError("there are no frames, expected one at least")
+    yield from screen.finish()
     yield b";"
 
 
-def _opaque(frame: np.ndarray) -> np.ndarray:
-    return frame[..., 3] >= 128 if frame.shape[2] == 4 else np.ones(frame.shape[:2], bool)
+class DrawnImage(NamedTuple):
+    """One image of the file: what is drawn for a frame."""
+
+    box: tuple[slice, slice]  # its rows and columns on the screen
+    indices: np.ndarray  # into the palette, uint8; the index after the last colour leaves a pixel as it is
+    palette: np.ndarray  # codes, see ``pack``
+    delay: int  # hundredths of a second
 
 
-def _error(colours: np.ndarray, true: np.ndarray) -> np.ndarray:
-    return np.square(colours - true.astype(np.int32)).sum(-1)
+class Screen:
+    """What a viewer shows, and the image that is drawn on it next: the pixels that change, in their bounding box.
+
+    An image is encoded once the following frame is known: where that one is transparent, the image is to be cleared.
+    """
+
+    def __init__(self, frame):
+        height, width, *channels = frame.shape
+        self.has_alpha = channels == [4]
+        self.shown = np.zeros((height, width, 4 if self.has_alpha else 3), np.uint8)
+        self.started = False
+        self.cleared = NOWHERE
+        self.image = None
+
+    def draw(self, change, delay):
+        """Make the image of a frame."""
+        box = union(change.box, self.cleared)
+        frame, shown, visible, changed = change.frame[box], self.shown[box], self.visible(box), change.changed
+        if box != change.box:
+            changed = np.zeros(size(box), bool)
+            changed[relative(change.box, box)] = change.changed
+
+        def drawn(rows):
+            mask = changed[rows] | ~visible[rows]
+            return mask & (frame[rows][..., 3] >= 128) if self.has_alpha else mask
+
+        strips = [rows for rows in cut_into_strips(*size(box)) if drawn(rows).any()]
+        quantiser = Quantiser(lambda: (codes_of(frame[rows], drawn(rows)) for rows in strips))
+        palette = quantiser.palette
+        indices = np.full(size(box), len(palette), np.uint8)
+        for rows in strips:
+            mask = drawn(rows)
+            true = codes_of(frame[rows], mask)
+            index = quantiser.index(true)
+            if self.started:
+                # The colour already on the screen may be nearer to the new one than the palette's nearest.
+                better = error(palette[index], true) < error(codes_of(shown[rows], mask), true)
+                better |= ~visible[rows][mask]
+                mask[mask], index = better, index[better]
+            indices[rows][mask] = index
+        area = bounds(indices < len(palette))
+        self.image = DrawnImage(absolute(area, box), indices[area], palette, delay)
+
+    def visible(self, box):
+        """Mask of the pixels of the box where something is shown."""
+        shown = self.shown[box]
+        return shown[..., 3] > 0 if self.has_alpha else np.broadcast_to(self.started, shown.shape[:2])
+
+    def finish(self, following=None):
+        """Yield the parts of the file that draw the image, and show it. ``following`` is the next frame's change."""
+        box, indices, palette, delay = self.image
+        disposal, self.cleared = KEEP, NOWHERE
+        if following:
+            self.show()
+            vanishing = self.vanishing(following)
+            if vanishing.any():
+                disposal, self.cleared = CLEAR, union(box, absolute(bounds(vanishing), following.box))
+                self.shown[self.cleared] = 0
+                enlarged = np.full(size(self.cleared), len(palette), np.uint8)
+                enlarged[relative(box, self.cleared)] = indices
+                box, indices = self.cleared, enlarged
+        if not indices.size:
+            box, indices = np.s_[0:1, 0:1], np.full((1, 1), len(palette), np.uint8)
+        # Some readers give alpha only if the first image has a transparent index.
+        transparent = self.has_alpha or indices.max() == len(palette)
+        yield from image_blocks(box, indices, palette, disposal, delay, transparent)
+        self.image = None
+
+    def show(self):
+        """Draw the image on what is shown."""
+        box, indices, palette, _ = self.image
+        shown = self.shown[box]
+        for rows in cut_into_strips(*indices.shape):
+            drawn = indices[rows] < len(palette)
+            if drawn.any():
+                colours = rgb_of(np.append(palette, 0)[indices[rows]])
+                np.copyto(shown[rows][..., :3], colours, where=drawn[..., np.newaxis])
+                np.copyto(shown[rows][..., 3:], 255, where=drawn[..., np.newaxis])
+        self.started = True
+
+    def vanishing(self, following):
+        """Mask of the pixels, in the box of the following frame's change, that are shown now and transparent there."""
+        if not self.has_alpha:
+            return np.zeros((0, 0), bool)
+        return self.visible(following.box) & (following.frame[following.box][..., 3] < 128)
 
 
-def _bounds(mask: np.ndarray) -> tuple[slice, slice]:
-    """Rows and columns of the bounding box of the true pixels; one pixel if there are none."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return slice(0, 1), slice(0, 1)
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-
-
-def _quantise(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Quantise colours, uint8 (n, 3), to indices, uint8 (n,), into a palette, uint8 (m, 3) with m up to ``COLOURS``.
+class Quantiser:
+    """A palette of up to ``COLOURS`` colours for those of an image, and the index into it of each.
 
     Maximum coverage of a sample, refined by k-means on all colours. The sample has at least one colour of each occupied
     cell of an 8x8x8 grid over RGB, so that small regions keep their hue. No dithering: it enlarges the file, costs 3 dB
     of PSNR and flickers.
+
+    strips: function that returns an iterator of the image's colours, codes (n,); it is called several times.
     """
-    if not len(colours):
-        return np.zeros(0, np.uint8), np.zeros((1, 3), np.uint8)
-    codes = colours @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-    _, first, indices, counts = np.unique(codes, return_index=True, return_inverse=True, return_counts=True)
-    distinct = colours[first]
-    if len(distinct) <= COLOURS:
-        return indices.astype(np.uint8), distinct
-    _, cells = np.unique(distinct // 32 @ np.array([64, 8, 1]), return_index=True)
-    sample = np.concatenate([colours[:: 1 + len(colours) // SAMPLE], distinct[cells]])
-    start = Image.fromarray(sample[np.newaxis]).quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=len(sample) // 100)
+
+    def __init__(self, strips: Callable[[], Iterator[np.ndarray]]):
+        self.exact = True
+        keys, counts = count_distinct(strips())
+        codes = keys
+        if len(keys) > EXACT_COLOURS:
+            self.exact = False
+            counts = sum(np.bincount(self.keys(strip), minlength=CELLS) for strip in strips())
+            keys = np.flatnonzero(counts)
+            codes, counts = middles_of_cells(keys), counts[keys]
+        if len(codes) > COLOURS:
+            self.palette, nearest = reduce(codes, counts, thinned(strips(), 1 + int(counts.sum()) // SAMPLE))
+        else:
+            self.palette, nearest = codes if len(codes) else np.zeros(1, np.uint32), np.arange(len(codes))
+        self.table = np.empty(1 << 24 if self.exact else CELLS, np.uint8)
+        self.table[keys] = nearest
+
+    def index(self, codes):
+        """Which colours of the palette stand for those of the image, codes (n,): uint8 (n,)."""
+        return self.table[self.keys(codes)]
+
+    def keys(self, codes):
+        """The codes themselves or the numbers of their cells."""
+        return codes if self.exact else codes >> 6 & 0x3F000 | codes >> 4 & 0xFC0 | codes >> 2 & 0x3F
+
+
+def count_distinct(strips):
+    """The distinct codes in ascending order, and how often each occurs. Ends with more than ``EXACT_COLOURS``."""
+    codes, counts = np.zeros(0, np.uint32), np.zeros(0)
+    for strip in strips:
+        more, more_counts = np.unique(strip, return_counts=True)
+        if len(codes):
+            codes, position = np.unique(np.concatenate([codes, more]), return_inverse=True)
+            counts = np.bincount(position, np.concatenate([counts, more_counts]))
+        else:
+            codes, counts = more, more_counts
+        if len(codes) > EXACT_COLOURS:
+            break
+    return codes, counts
+
+
+def thinned(strips, step):
+    """Every ``step``-th of all codes."""
+    kept, done = [], 0
+    for strip in strips:
+        kept.append(strip[-done % step :: step].copy())  # a view would keep the strip in memory
+        done += len(strip)
+    return np.concatenate(kept)
+
+
+def reduce(codes, counts, sample):
+    """A palette for distinct codes that occur so often, codes, and for each of them the index into it."""
+    colours = rgb_of(codes)
+    _, cells = np.unique(colours // 32 @ np.array([64, 8, 1]), return_index=True)
+    sample = np.concatenate([rgb_of(sample), colours[cells]])[np.newaxis]
+    start = Image.fromarray(sample).quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=sample.shape[1] // 100)
     palette = np.array(start.getpalette(), float).reshape(-1, 3)
     for _ in range(4):
-        nearest = KDTree(palette).query(distinct)[1]
+        nearest = KDTree(palette).query(colours)[1]
         weights = np.bincount(nearest, counts, len(palette))
-        sums = np.stack([np.bincount(nearest, counts * channel, len(palette)) for channel in distinct.T], axis=1)
+        sums = np.stack([np.bincount(nearest, counts * channel, len(palette)) for channel in colours.T], axis=1)
         np.divide(sums, weights[:, np.newaxis], out=palette, where=weights[:, np.newaxis] > 0)
-    palette = palette.round().astype(np.uint8)
-    return KDTree(palette).query(distinct)[1].astype(np.uint8)[indices], palette
+    palette = palette.round()
+    return palette.astype(np.uint32) @ np.uint32([1 << 16, 1 << 8, 1]), KDTree(palette).query(colours)[1]
 
 
-def _header(height: int, width: int, loop: int | None) -> bytes:
-    """Header, screen (sections 17 and 18) and loop block."""
+# A colour's code is the number 0xRRGGBB, uint32.
+
+
+def codes_of(image, mask):
+    """The codes of an image's pixels, uint8 (h, w) or (h, w, 3 or 4), where a mask is true: (n,)."""
+    conversion = {1: cv2.COLOR_GRAY2BGRA, 3: cv2.COLOR_RGB2BGRA, 4: cv2.COLOR_RGBA2BGRA}[np.atleast_3d(image).shape[2]]
+    return cv2.cvtColor(image, conversion).view("<u4")[..., 0][mask] & 0xFFFFFF
+
+
+def rgb_of(codes):
+    """The colours of codes, (...): uint8 (..., 3)."""
+    return codes.astype("<u4")[..., np.newaxis].view(np.uint8)[..., 2::-1]
+
+
+def middles_of_cells(cells):
+    return (cells >> 12) << 18 | (cells >> 6 & 63) << 10 | (cells & 63) << 2 | 0x020202
+
+
+def error(codes, true):
+    """The squared distances of colours from others, codes (n,)."""
+    difference = cv2.absdiff(codes.view(np.uint8), true.view(np.uint8)).reshape(-1, 4).astype(np.float32)
+    return np.einsum("nc,nc->n", difference, difference)
+
+
+# Boxes are rows and columns, two slices.
+
+
+def relative(box, outer):
+    """A box within another one, in coordinates of that."""
+    return tuple(slice(side.start - by.start, side.stop - by.start) for side, by in zip(box, outer, strict=True))
+
+
+def absolute(box, outer):
+    """The opposite of ``relative``."""
+    return tuple(slice(side.start + by.start, side.stop + by.start) for side, by in zip(box, outer, strict=True))
+
+
+def size(box):
+    return [side.stop - side.start for side in box]
+
+
+def cut_into_strips(height, width):
+    """Slices of rows that hold about ``PIXELS_AT_ONCE`` pixels each."""
+    rows = max(PIXELS_AT_ONCE // max(width, 1), 1)
+    return [slice(start, start + rows) for start in range(0, height, rows)]
+
+
+def header(height: int, width: int, loop: int | None, comment: str) -> bytes:
+    """Header, screen (sections 17 and 18), comment (24) and loop block."""
     # Images have palettes of their own; two black entries serve readers that look up the background colour.
     screen = b"GIF89a" + struct.pack("<HHBBB", width, height, 128, 0, 0) + bytes(6)
+    if comment:
+        screen += b"!\xfe" + bytes([len(comment)]) + comment.encode("ascii") + b"\0"
     return screen if loop is None else screen + b"!\xff\x0bNETSCAPE2.0\3\1" + struct.pack("<HB", loop, 0)
 
 
-def _image(
-    image: np.ndarray, palette: np.ndarray, area: tuple[slice, slice], disposal: int, delay: int, transparent: bool
-) -> bytes:
-    """Control block, descriptor, palette and pixels of one image (sections 23, 20, 21 and 22)."""
-    rows, columns = area
-    height, width = image.shape
+def image_blocks(box, indices, palette, disposal, delay, transparent):
+    """Yield control block, descriptor, palette and pixels of one image (sections 23, 20, 21 and 22)."""
+    rows, columns = box
+    height, width = indices.shape
     bits = len(palette).bit_length()  # the transparent index included
     code_size = max(2, bits)  # at least 2, even for two colours (appendix F)
-    return b"".join(
-        [
-            b"!\xf9\4",
-            struct.pack("<BHBB", disposal << 2 | transparent, delay, len(palette) if transparent else 0, 0),
-            b",",
-            struct.pack("<4HB", columns.start, rows.start, width, height, 128 | bits - 1),
-            palette.tobytes().ljust(3 << bits, b"\0"),
-            bytes([code_size]),
-            Image.fromarray(image).tobytes("gif", "L", code_size, False),
-            b"\0",
-        ]
-    )
+    yield b"!\xf9\4"
+    yield struct.pack("<BHBB", disposal << 2 | transparent, delay, len(palette) if transparent else 0, 0)
+    yield b"," + struct.pack("<4HB", columns.start, rows.start, width, height, 128 | bits - 1)
+    yield rgb_of(palette).tobytes().ljust(3 << bits, b"\0")
+    yield bytes([code_size])
+    yield Image.fromarray(indices).tobytes("gif", "L", code_size, False)
+    yield b"\0"

@@ -11,11 +11,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from superres import SCALE
-from superres.alpha import cover_hidden
-from superres.backend import keras, tf
-from superres.files import check, one_line
-from superres.hardware import has_native_bfloat16
+from superres import SCALE, one_line
+from superres.backend import has_native_bfloat16, keras, tf
+from superres.image import bicubic_upscale, check_image, cover_hidden
 from superres.strips import STRIP_AREA, Strips, to_uint8
 
 # Columns that the generator takes at once, so that memory does not grow with the image's width.
@@ -72,22 +70,22 @@ class TiledUpscaler:
     """
 
     def __init__(self, model, scale):
-        self.model, self.scale, self.dtype = traced(model), scale, "float32"
+        self.model, self.scale, self.dtype = as_graph(model), scale, "float32"
 
     def __call__(self, image, tile=TILE, advance=ignore):
         """RGB uint8 (h, w, 3) to uint8 (4h, 4w, 3), in tiles whose results are ``tile`` pixels wide and high."""
         if self.scale == 1:
-            image = cv2.resize(image, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
+            image = bicubic_upscale(image)
         return tiled(self.refine, image, OVERLAP, tile // self.scale, self.scale, advance)
 
     def refine(self, patch):
         return to_uint8(tf.cast(self.model(tf.constant(patch[None], tf.float32))[0], tf.float32)).numpy()
 
 
-_ready = weakref.WeakKeyDictionary()
+_upscalers = weakref.WeakKeyDictionary()
 
 
-def ready(model, dtype="auto"):
+def upscaler_for(model, dtype="auto"):
     """The callable that runs this Keras model, made on first use and again once the model's weights have changed.
 
     A model of the same map as a ``network.generator`` runs as one, whatever the names of its layers; another of scale 4
@@ -99,20 +97,20 @@ def ready(model, dtype="auto"):
         dtype = "bfloat16" if has_native_bfloat16() else "float32"
     if not isinstance(model, keras.Model):
         raise ValueError(f"expected a Keras model, got {type(model).__name__}")
-    by_dtype = _ready.setdefault(model, {})
+    by_dtype = _upscalers.setdefault(model, {})
     upscaler, weights = by_dtype.get(dtype, (None, []))
-    if upscaler is None or not all(map(np.array_equal, map(values, model.weights), weights)):
-        upscaler = upscaler_of(model, dtype)
+    if upscaler is None or not all(map(np.array_equal, map(raw_values, model.weights), weights)):
+        upscaler = make_upscaler(model, dtype)
         by_dtype[dtype] = upscaler, model.get_weights()
     return upscaler
 
 
-def values(variable):
+def raw_values(variable):
     """A Keras variable's array, not copied: its own ``numpy()`` takes as long as a small image."""
     return np.asarray(tf.raw_ops.ReadVariableOp(resource=variable.value.handle, dtype=variable.value.dtype))
 
 
-def upscaler_of(model, dtype):
+def make_upscaler(model, dtype):
     """The fastest callable that does what the model does on a small image."""
     shape = getattr(model, "input_shape", (None, None, None, 3))  # a subclassed model has none
     if shape[1:] != (None, None, 3):
@@ -136,7 +134,7 @@ def upscaler_of(model, dtype):
     return TiledUpscaler(model, SCALE)
 
 
-def traced(model):
+def as_graph(model):
     """The model as one graph that serves every batch, height and width. It reads the weights at every call."""
     signature = tf.TensorSpec((None, None, None, 3), tf.float32)
     function = tf.function(functools.partial(model, training=False), input_signature=[signature], autograph=False)
@@ -172,13 +170,12 @@ def upscale(image, model, dtype="auto", progress: bool | Callable[[int], object]
     Alpha is upscaled by bicubic interpolation. ``dtype`` and ``progress`` are those of ``srgan.apply_srgan``. Raises
     ValueError for any other array.
     """
-    check(image)
+    check_image(image)
     total = SCALE**2 * image.shape[0] * image.shape[1]
     with tqdm(total=total, unit="pixel", unit_scale=True, disable=progress is not True) as bar:
-        run = functools.partial(ready(model, dtype), advance=progress if callable(progress) else bar.update)
+        run = functools.partial(upscaler_for(model, dtype), advance=progress if callable(progress) else bar.update)
         if image.ndim == 2:
             return cv2.cvtColor(run(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)), cv2.COLOR_RGB2GRAY)
         if image.shape[2] == 3:
             return run(image)
-        alpha = cv2.resize(image[..., 3], None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
-        return np.dstack([run(cover_hidden(image)), alpha])
+        return np.dstack([run(cover_hidden(image)), bicubic_upscale(image[..., 3])])

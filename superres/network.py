@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from superres import SCALE as SCALE
 from superres.backend import keras
 
 layers = keras.layers
@@ -24,10 +23,6 @@ class DepthToSpace(layers.Layer):
         x = keras.ops.reshape(x, (batch, height, width, 2, 2, channels // 4))
         x = keras.ops.transpose(x, (0, 1, 3, 2, 4, 5))
         return keras.ops.reshape(x, (batch, 2 * height, 2 * width, channels // 4))
-
-    def compute_output_shape(self, shape):
-        batch, height, width, channels = shape
-        return batch, height and 2 * height, width and 2 * width, channels // 4
 
 
 def generator(

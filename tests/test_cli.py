@@ -1,7 +1,11 @@
 """The command line."""
 
+import errno
+import io
 import os
+import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -11,6 +15,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, randomise
 from PIL import Image
+from PIL.ExifTags import IFD, Base
 
 import srgan
 from srgan import main
@@ -65,16 +70,22 @@ def test_command_line_upscales_a_gif(tiny, tmp_path, rng):
         (["alpha.png", "out.jpg"], "out.jpg: JPEG cannot hold an image of 16x16 pixels with transparency"),
         (["wide.png", "out.webp"], "out.webp: too large: 16384x4 pixels, and WEBP holds at most 16383"),
         (["wide.gif"], "wide_srgan_x4.gif: too large: 65536x4 pixels, and GIF holds at most 65535"),
-        (["huge.png"], "huge.png: too large to upscale: 4097x4096 pixels, expected at most 16,777,216"),
-        (["huge.gif"], "huge.gif: too large to upscale: 4097x4096 pixels"),
+        (["huge.png"], "huge.png: the image is too large: 4097x4096 pixels, expected at most 16,777,216"),
+        (["huge.gif"], "huge.gif: too large: 4097x4096 pixels, expected at most 16,777,216"),
         (["good.png", "alpha.png"], "alpha.png: exists already, and is no result of good.png: add --overwrite"),
         (["good.png", "good.png", "--overwrite"], "good.png: an input, and the output of good.png"),
         (["good.png", "-o", "text.png"], "text.png: a file, expected a folder for the results"),
         (["good.png", "-o", "text.png/results"], "text.png/results"),
         (["good.png", "-o", "new.png"], "new.png: the name of an image, expected a folder after -o"),
         (["folder.png"], "folder.png: no images in this folder"),
-        (["folder.png", "good.png", "none.png"], "folder.png: no images in this folder"),
-        (["good.png", "a/good.png", "-o", "."], "good_srgan_x4.png: the output of both good.png and a/good.png"),
+        (["good.png", "folder.png/../good.png", "--overwrite"], "an input, and the output of good.png"),
+        (["good.png", "out.jpg", "--format", "jpg"], "out.jpg: --format is for results without an OUTPUT"),
+        (["folder.png/notes.txt", "out.png"], "notes.txt: not an image (or an empty file): expected PNG, JPEG"),
+        (["n" * 256 + ".png"], "File name too long"),
+        (["good.png", "n" * 252 + ".png"], ".png: cannot write to it: File name too long"),
+        (["good.png", "pipe.png"], "pipe.png: a pipe or device, expected the name of a file to write"),
+        (["pipe.png"], "pipe.png: a pipe or device, expected the name of an image file"),
+        (["broken.png"], "broken.png: no such image file, but a link to nowhere"),
     ],
 )
 def test_command_line_says_what_is_wrong_before_the_work(arguments, said, tmp_path, monkeypatch, capsys, image):
@@ -84,6 +95,8 @@ def test_command_line_says_what_is_wrong_before_the_work(arguments, said, tmp_pa
     Path("folder.png/notes.txt").write_text("no image")
     for name in ("text.png", "text.gif"):
         Path(name).write_bytes(b"text")
+    os.mkfifo("pipe.png")
+    Path("broken.png").symlink_to("nowhere")
     srgan.save_image("good.png", image)
     srgan.save_image("alpha.png", np.full((4, 4, 4), 100, np.uint8))
     srgan.save_image("wide.png", np.zeros((1, 4096), np.uint8))
@@ -172,6 +185,7 @@ def photos(tmp_path, monkeypatch, image):
     return folder
 
 
+BICUBIC = ["--method", "bicubic"]
 RESULTS = ["B.JPG_srgan_x4.png", "a_srgan_x4.png", "c_srgan_x4.gif"]
 
 
@@ -216,18 +230,20 @@ def test_a_file_that_fails_stops_no_other(tiny, photos, capsys, image):
 
 
 def test_what_fails_while_it_is_upscaled_stops_no_other(tiny, photos, capsys, monkeypatch):
-    save = cli.save_image
-    broken = lambda path, image: save(path, image) if path.name[0] == "a" else memory_error()  # noqa: E731
+    write = cli.write_image
 
-    def memory_error():
-        raise MemoryError("Unable to allocate 9 GiB")
+    def write_or_fail(file, path, *rest):
+        if path.name[0] == "B":
+            raise MemoryError("Unable to allocate 9 GiB")
+        write(file, path, *rest)
 
-    monkeypatch.setattr(cli, "save_image", broken)
+    monkeypatch.setattr(cli, "write_image", write_or_fail)
     with pytest.raises(SystemExit) as stop:
         main(["photos"])
     out, err = capsys.readouterr()
     assert stop.value.code == 2 and out.split() == [str(photos / name) for name in RESULTS[1:]]
     assert err.endswith(f"srgan.py: {photos / 'B.JPG'}: Unable to allocate 9 GiB\n")
+    assert "100%" in err and sorted(path.name for path in photos.glob("*_x4.*")) == RESULTS[1:]
 
 
 def test_models_are_loaded_once(photos, monkeypatch, capsys):
@@ -237,18 +253,196 @@ def test_models_are_loaded_once(photos, monkeypatch, capsys):
     assert calls == ["srresnet"]
 
 
-def test_an_output_that_is_named_is_replaced_by_another_result_only(photos, image, capsys):
-    bicubic = ["--method", "bicubic"]
-    main(["photos/a.png", "out.png", *bicubic])
-    old = Path("out.png").read_bytes()
-    Path("out.png").write_bytes(old + b"older")
-    main(["photos/a.png", "out.png", *bicubic])
-    assert Path("out.png").read_bytes() == old
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif", "gif"])
+def test_an_output_that_is_a_result_of_the_same_input_is_replaced(suffix, photos, image):
+    source = "photos/c.gif" if suffix == "gif" else "photos/a.png"
+    other = "photos/other.gif" if suffix == "gif" else "photos/B.JPG"
+    srgan.save_gif("photos/other.gif", [image], 40)
+    main([source, f"out.{suffix}", *BICUBIC])
+    old = Path(f"out.{suffix}").read_bytes()
+    main([source, f"out.{suffix}", *BICUBIC, "--scale", "2"])
+    assert Path(f"out.{suffix}").read_bytes() != old, "replaced"
+    main([source, f"out.{suffix}", *BICUBIC])
+    assert Path(f"out.{suffix}").read_bytes() == old
+    for arguments in ([other, f"out.{suffix}"], [f"out.{suffix}", source]):
+        with pytest.raises(SystemExit):
+            main([*arguments, *BICUBIC])
+    assert Path(f"out.{suffix}").read_bytes() == old
+    main([other, f"out.{suffix}", *BICUBIC, "--overwrite"])
+    assert Path(f"out.{suffix}").read_bytes() != old
+
+
+def test_an_output_with_the_default_name_is_a_result(photos, image):
+    srgan.save_image("photos/a_bicubic_x4.png", image)
+    main(["photos/a.png", "photos/a_bicubic_x4.png", *BICUBIC])
+    assert srgan.read_image("photos/a_bicubic_x4.png").shape == (56, 88, 3)
+
+
+def test_names_given_twice_and_names_that_are_shared(photos, image, capsys):
+    """A file named alone and in its folder is one; files of one name from two folders get two results."""
+    for folder in ("one/photos", "two/photos"):
+        Path(folder).mkdir(parents=True)
+        srgan.save_image(f"{folder}/a.png", image)
+    main(["photos", "photos/a.png", "photos/a.png", "one/photos", "two/photos", "-o", "out", *BICUBIC])
+    names = ["B.JPG_bicubic_x4.png", "c_bicubic_x4.gif"]
+    names += [f"photos_{number}a_bicubic_x4.png" for number in ("", "2_", "3_")]
+    assert sorted(path.name for path in Path("out").iterdir()) == sorted(names)
+    assert len(capsys.readouterr().out.split()) == 5
+
+
+def test_an_unreadable_folder_stops_no_other(photos, image, capsys, monkeypatch):
+    """As root may read every folder, the system's answer is made up."""
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    Path("photos/closed").mkdir()
+    for arguments in (["photos/closed", "photos"], ["photos", "--recursive"]):
+        with pytest.raises(SystemExit) as stop:
+            main([*arguments, "-o", "photos", *BICUBIC])
+        out, err = capsys.readouterr()
+        assert stop.value.code == 2 and len(out.split()) == 3
+        assert err.endswith("srgan.py: photos/closed: Permission denied\n")
+        for name in out.split():
+            Path(name).unlink()
+
+
+def test_weights_files_of_one_name_have_results_of_their_own(tiny, photos, capsys):
+    for run in ("run1", "run2"):
+        Path(run).mkdir()
+        Path(run, "g.keras").write_bytes(run.encode())
+        main(["photos/a.png", "--method", f"{run}/g.keras"])
+    written = capsys.readouterr().out.split()
+    assert len(set(written)) == 2 and all(Path(name).stem.startswith("a_g.keras-") for name in written)
     with pytest.raises(SystemExit):
-        main(["photos/a.png", "photos/B.JPG", *bicubic])
-    assert srgan.read_image("photos/B.JPG").shape == (9, 22, 3)
-    main(["photos/a.png", "photos/B.JPG", *bicubic, "--overwrite"])
-    assert srgan.read_image("photos/B.JPG").shape == (56, 88, 3)
+        main(["photos/a.png", "--method", "run1/../run1/g.keras"])
+    assert f"{written[0]}: exists already" in capsys.readouterr().err
+    assert cli.method_label("hf://owner/repo/g.keras@v1") == "owner_repo_g.keras_v1"
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_a_smaller_scale_is_the_result_of_4_reduced(scale, photos, image, capsys):
+    main(["photos", "--scale", str(scale), *BICUBIC])
+    written = capsys.readouterr().out.split()
+    assert [Path(name).stem.endswith(f"_bicubic_x{scale}") for name in written] == [True] * 3
+    whole = Image.fromarray(srgan.bicubic_upscale(image))
+    reduced = np.asarray(whole.resize((22 * scale, 14 * scale), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(srgan.read_image(f"photos/a_bicubic_x{scale}.png"), reduced)
+    frames, durations, _ = srgan.read_gif(f"photos/c_bicubic_x{scale}.gif")
+    assert [frame.shape for frame in frames] == [(5 * scale, 22 * scale, 3)] * 2 and durations == [40, 40]
+    main(["photos", "--scale", str(scale), *BICUBIC])
+    assert capsys.readouterr().out == "", "results are known by their names"
+
+
+def test_format_and_quality_of_results(photos, capsys):
+    sizes = []
+    for quality in ("30", "90"):
+        main(["photos", "--format", "jpg", "--quality", quality, "--overwrite", *BICUBIC])
+        sizes.append(Path("photos/a.png_bicubic_x4.jpg").stat().st_size)
+    assert sizes[0] < sizes[1] and Image.open("photos/a.png_bicubic_x4.jpg").format == "JPEG"
+    main(["photos/a.png", "--format", "webp", *BICUBIC])
+    assert Image.open("photos/a.png_bicubic_x4.webp").format == "WEBP"
+    assert {path.suffix for path in Path("photos").glob("*_x4.*")} == {".jpg", ".webp", ".gif"}
+    for quality in ("0", "101", "best"):
+        with pytest.raises(SystemExit):
+            main(["photos", "--quality", quality])
+    with pytest.raises(SystemExit):
+        main(["photos", "--scale", "8"])
+
+
+def test_a_transparent_image_in_a_format_without_transparency_is_left_undone(photos, capsys):
+    srgan.save_image("photos/t.png", np.full((4, 4, 4), 100, np.uint8))
+    with pytest.raises(SystemExit):
+        main(["photos", "--format", "jpg", *BICUBIC])
+    out, err = capsys.readouterr()
+    assert len(out.split()) == 3 and "t.png_bicubic_x4.jpg: JPEG cannot hold an image of 16x16 pixels with" in err
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
+def test_camera_data_and_date_are_kept(suffix, tmp_path, monkeypatch, image, capsys):
+    monkeypatch.chdir(tmp_path)
+    thumbnail = io.BytesIO()
+    Image.fromarray(image).save(thumbnail, "JPEG")
+    exif = Image.Exif()
+    exif.update({Base.Make: "Maker", Base.Model: "Camera 1", Base.DateTime: "2020:01:02 03:04:05", Base.Orientation: 6})
+    exif[Base.Software] = "1.0"
+    exif[IFD.Exif] = {
+        Base.DateTimeOriginal: "2020:01:02 03:04:05", Base.ExposureTime: 0.01, Base.ExifImageWidth: 22,
+        Base.MakerNote: thumbnail.getvalue(),
+    }  # fmt: skip
+    exif[IFD.GPSInfo] = {1: "N", 2: (37.0, 33.0, 59.0)}
+    # The thumbnail's directory (IFD1), as cameras write it, behind all others.
+    data = bytearray(exif.tobytes())
+    (count,) = struct.unpack_from(">H", data, 14)
+    assert data[6:8] == b"MM"
+    struct.pack_into(">I", data, 16 + 12 * count, len(data) - 6)
+    data += struct.pack(">HHHIIHHIII", 2, 0x201, 4, 1, len(data) - 6 + 30, 0x202, 4, 1, len(thumbnail.getvalue()), 0)
+    data += thumbnail.getvalue()
+    Image.fromarray(image).save("in.jpg", exif=bytes(data))
+    assert Image.open("in.jpg").getexif().get_ifd(IFD.IFD1), "no thumbnail to leave out"
+    main(["in.jpg", f"out.{suffix}", *BICUBIC])
+    result = Image.open(f"out.{suffix}")
+    assert result.size == (56, 88), "turned"
+    kept = result.getexif()
+    assert (kept[Base.Make], kept[Base.Model], kept[Base.Orientation]) == ("Maker", "Camera 1", 1)
+    assert kept[Base.DateTime] == kept.get_ifd(IFD.Exif)[Base.DateTimeOriginal] == "2020:01:02 03:04:05"
+    assert kept.get_ifd(IFD.Exif)[Base.ExposureTime] == pytest.approx(0.01)
+    assert kept.get_ifd(IFD.GPSInfo)[2] == (37, 33, 59)
+    assert not {Base.ExifImageWidth, Base.MakerNote} & set(kept.get_ifd(IFD.Exif))
+    if suffix != "tif":
+        assert not kept.get_ifd(IFD.IFD1) and len(kept.tobytes()) < 600
+    assert capsys.readouterr().err.count("warning") == 0
+
+
+def test_camera_data_that_cannot_be_kept_are_left_out(tmp_path, monkeypatch, image):
+    monkeypatch.chdir(tmp_path)
+    exif = Image.Exif()
+    exif[Base.ImageDescription] = "x" * 65400
+    Image.fromarray(image).save("long.png", exif=exif)
+    Path("damaged.jpg").write_bytes(jpeg_with_exif(image, b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\1\x0f"))
+    for name in ("long.png", "damaged.jpg"):
+        main([name, f"{name}.jpg", *BICUBIC])
+        assert set(Image.open(f"{name}.jpg").getexif()) == {Base.Software}
+
+
+def jpeg_with_exif(image, exif):
+    data = io.BytesIO()
+    Image.fromarray(image).save(data, "JPEG", exif=exif)
+    return data.getvalue()
+
+
+def test_what_appears_meanwhile_is_kept(photos, image, capsys, monkeypatch):
+    """Before a file is begun, and while it is upscaled; named, and in a folder, where another run has made it."""
+    upscale = cli.bicubic_upscale
+
+    def upscale_and_intrude(image):
+        for name in intruded:
+            Path(name).write_bytes(b"of another run")
+        return upscale(image)
+
+    monkeypatch.setattr(cli, "bicubic_upscale", upscale_and_intrude)
+    intruded = ["out.png"]
+    with pytest.raises(SystemExit) as stop:
+        main(["photos/a.png", "out.png", *BICUBIC])
+    assert stop.value.code == 2 and "out.png: exists already, written meanwhile" in capsys.readouterr().err
+    intruded = ["photos/B.JPG_bicubic_x4.png", "photos/c_bicubic_x4.gif"]
+    main(["photos", *BICUBIC])
+    out, err = capsys.readouterr()
+    assert out.split() == ["photos/a_bicubic_x4.png"] and "2 results made by another run meanwhile" in err
+    assert all(Path(name).read_bytes() == b"of another run" for name in ["out.png", *intruded])
+    assert not list(Path().rglob("*unfinished*"))
+
+
+def test_ten_thousand_names_are_planned_in_seconds(tmp_path):
+    for number in range(10_000):
+        (tmp_path / f"{number}.png").touch()
+    start = time.perf_counter()
+    jobs, failures = cli.plan(cli.make_parser().parse_args([str(tmp_path), "-o", str(tmp_path / "out")]))
+    assert len(jobs) == 10_000 and not failures and time.perf_counter() - start < 5
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -277,30 +471,193 @@ def test_what_needs_no_keras_does_not_import_it(arguments, code, photos):
     assert run.stdout.splitlines()[-1] == "set()"
 
 
+# What a person sees: the program itself
+
+
+def start(*arguments, cwd, **options):
+    """The program, by default with bicubic interpolation, since TensorFlow takes seconds to import."""
+    method = [] if "--method" in arguments else BICUBIC
+    command = [sys.executable, str(ROOT / "srgan.py"), *map(str, arguments), *method]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=cwd, **{**pipes, **options})
+
+
+def finish(process):
+    """Exit code, lines on stdout, and lines on stderr but for the progress bar."""
+    out, err = process.communicate(timeout=60)
+    lines = err.replace("\r", "\n").splitlines() if err else []
+    return process.returncode, (out or "").splitlines(), [line for line in lines if line.strip() and "%|" not in line]
+
+
+@pytest.fixture
+def folder(photos):
+    """The folder ``photos`` as a path that does not depend on the working directory."""
+    return photos.resolve()
+
+
+def test_warnings_and_what_is_left_out_are_said_once(folder, image):
+    animation = [Image.fromarray(image), Image.fromarray(255 - image)]
+    for name in ("anim.webp", "anim.png"):
+        animation[0].save(folder / name, save_all=True, append_images=animation[1:])
+    (folder / "cut.gif").write_bytes((folder / "c.gif").read_bytes()[:-1])
+    (folder / "d.jpg").write_bytes(jpeg_with_exif(image, b"")[:-2])
+    for name in ("e.heic", "f.JXL", "g.CR2", "h.jpg?w=200", "poster_x4.png"):
+        (folder / name).touch()
+    (folder / "nowhere.png").symlink_to("nothing")
+    (folder / "sub").mkdir()
+    srgan.save_image(folder / "sub" / "i.png", image)
+    code, out, err = finish(start("photos", "-o", "out", cwd=folder.parent))
+    assert code == 0 and len(out) == 7
+    assert err == [
+        "srgan.py: photos: 6 files left out: 1 .heic (not supported; pip install pillow-heif), "
+        "1 .jxl (not supported), 1 .cr2 (not supported), 1 .jpg?w=200 (not supported), 1 links to nowhere, "
+        "1 named *_x4 or the like (taken for results); 1 sub-folder left out (see --recursive)",
+        "srgan.py: warning: photos/anim.png: only the first of several frames is read",
+        "srgan.py: warning: photos/anim.webp: only the first of several frames is read",
+        "srgan.py: warning: photos/cut.gif: read in spite of its missing trailer",
+        "srgan.py: warning: photos/d.jpg: read in spite of its missing end marker",
+    ]
+    code, out, err = finish(start("photos", "-r", "-o", "out", cwd=folder.parent))
+    assert code == 0 and out == [str(Path("out", "sub", "i_bicubic_x4.png"))]
+    assert err[1:] == ["srgan.py: photos: 7 of 8 images have their results already; see --overwrite"]
+
+
+def test_an_original_four_times_as_large_is_kept(folder, image):
+    original = srgan.bicubic_upscale(image)
+    srgan.save_image(folder / "original.png", original)
+    code, out, err = finish(start("a.png", "original.png", cwd=folder))
+    assert (code, out) == (2, []) and "original.png: exists already, and is no result of a.png" in err[0]
+    np.testing.assert_array_equal(srgan.read_image(folder / "original.png"), original)
+
+
+def test_what_cannot_be_planned_stops_no_other(folder, image):
+    """An empty folder, names that are too long for their results or as long as names may be, shared names."""
+    there = folder.parent
+    for name in ("nothing", "100CAM", "101CAM"):
+        (there / name).mkdir()
+    for name in ("100CAM/1.png", "101CAM/1.png", "101CAM/2.png", f"100CAM/{'n' * 242}.png", f"101CAM/{'가' * 79}.png"):
+        srgan.save_image(there / name, image)
+    code, out, err = finish(start("nothing", "100CAM", "101CAM", "none.png", "-o", "out", cwd=there))
+    assert code == 2 and sorted(path.name for path in (there / "out").iterdir()) == sorted(Path(p).name for p in out)
+    long = f"{'가' * 79}_bicubic_x4.png"
+    assert len(long.encode()) == 252
+    assert {Path(path).name for path in out} == {
+        "100CAM_1_bicubic_x4.png", "101CAM_1_bicubic_x4.png", "2_bicubic_x4.png", long
+    }  # fmt: skip
+    assert [line.split(": ")[1] for line in err] == ["nothing", f"out/{'n' * 242}_bicubic_x4.png", "none.png"]
+    assert err[1].endswith("cannot write to it: File name too long")
+
+
+def test_stdout_that_cannot_take_a_name_fails_no_job(folder, image):
+    shutil.rmtree(folder)
+    folder.mkdir()
+    for number in range(3):
+        srgan.save_image(folder / f"사진{number}.png", image)
+    results = {f"사진{number}_bicubic_x4.png" for number in range(3)}
+    code, out, err = finish(
+        start(folder.name, "-o", "1", cwd=folder.parent, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    )
+    assert code == 0 and not err and "1/\\uc0ac\\uc9c40_bicubic_x4.png" in out
+    assert results == {path.name for path in (folder.parent / "1").iterdir()}
+    process = start(folder.name, "-o", "2", cwd=folder.parent)
+    process.stdout.close()
+    process.stdout = None
+    assert finish(process) == (0, [], [])
+    assert results == {path.name for path in (folder.parent / "2").iterdir()}
+    if os.path.exists("/dev/full"):
+        with open("/dev/full", "wb") as full:
+            code, _, err = finish(start(folder.name, "-o", "3", cwd=folder.parent, stdout=full))
+        said = "srgan.py: warning: cannot print the names of results: No space left on device"
+        assert (code, err) == (0, [said]) and results == {path.name for path in (folder.parent / "3").iterdir()}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no such pipes")
+def test_stdout_is_no_output(folder):
+    code, out, err = finish(start("a.png", "/dev/stdout", cwd=folder))
+    assert (code, out) == (2, [])
+    assert err == ["srgan.py: /dev/stdout: a pipe or device, expected the name of a file to write"]
+
+
+def test_an_icon_is_as_large_as_said(folder, image):
+    assert finish(start("a.png", "a.ico", cwd=folder)) == (0, ["a.ico"], [])
+    assert srgan.read_image(folder / "a.ico").shape == (56, 88, 3)
+
+
+def test_two_runs_share_the_work_on_a_folder(tmp_path, rng):
+    for number in range(40):
+        srgan.save_image(tmp_path / f"{number:02}.png", rng.integers(0, 256, (30, 40, 3), np.uint8))
+    runs = [finish(run) for run in [start(".", cwd=tmp_path) for _ in range(2)]]
+    assert [code for code, _, _ in runs] == [0, 0]
+    made = [name for _, out, _ in runs for name in out]
+    assert sorted(made) == [f"{number:02}_bicubic_x4.png" for number in range(40)], "none twice"
+    assert len(list(tmp_path.iterdir())) == 80
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clip") / "in.gif"
+    srgan.save_gif(path, [np.full((200, 200, 3), k, np.uint8) for k in range(100)], 40)
+    return path
+
+
+@pytest.fixture
+def long_run(tmp_path, long_clip):
+    """Arguments with which the program runs for seconds."""
+    shutil.copy(long_clip, tmp_path)
+    return ["in.gif", "out.gif"]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="Windows ends a process without a signal that it could handle")
-def test_sigterm_leaves_no_temporary_file(tmp_path):
-    frames = [np.full((200, 200, 3), k, np.uint8) for k in range(100)]
-    srgan.save_gif(tmp_path / "in.gif", frames, 40)
-    command = [sys.executable, ROOT / "srgan.py", "in.gif", "out.gif", "--method", "bicubic"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as run:
-        while len(list(tmp_path.iterdir())) == 1:  # the temporary file
-            assert run.poll() is None
-            time.sleep(0.01)
-        run.terminate()
-    assert run.returncode == 128 + signal.SIGTERM
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_leaves_no_temporary_file(name, tmp_path, long_run):
+    process = start(*long_run, cwd=tmp_path)
+    while len(list(tmp_path.iterdir())) == 1:  # the temporary file
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(getattr(signal, name))
+    code, out, err = finish(process)
+    assert (code, out) == (128 + getattr(signal, name), [])
+    assert err == ["srgan.py: interrupted, nothing unfinished is left"]
     assert [path.name for path in tmp_path.iterdir()] == ["in.gif"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_an_interruption_that_is_lost_is_noticed(tmp_path, long_run):
+    """Python drops an exception within a callback of the garbage collection, and JAX registers one."""
+    script = (
+        f"import gc, os, signal, sys; sys.path.insert(0, {str(ROOT)!r}); import srgan\n"
+        "from superres.cli import handle_signals; handle_signals(); sent = []\n"
+        "def callback(*_):\n"
+        "    if not sent and any('unfinished' in name for name in os.listdir()):\n"
+        "        sent.append(os.kill(os.getpid(), signal.SIGTERM))\n"
+        "gc.callbacks.append(callback); gc.set_threshold(100)\n"
+        f"srgan.main({[*long_run, *BICUBIC]})"
+    )
+    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert "Exception ignored" in run.stderr, "nothing was lost"
+    assert run.returncode == 128 + signal.SIGTERM and "interrupted" in run.stderr.splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["in.gif"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_an_interruption_before_the_work_is_no_traceback(tmp_path, long_run):
+    for moment in (0.1, 0.2, 0.3, 0.5):
+        process = start(*long_run, cwd=tmp_path)
+        time.sleep(moment)
+        process.send_signal(signal.SIGINT)
+        code, out, err = finish(process)
+        early = code == -signal.SIGINT or "site" in "".join(err)  # before Python has begun with the program
+        assert early or (code == 128 + signal.SIGINT and "Traceback" not in "".join(err)), (moment, err)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="the shell is not sh")
-def test_stderr_may_be_closed(tmp_path, image):
-    srgan.save_image(tmp_path / "in.png", image)
-    script = f'exec "{sys.executable}" "{ROOT / "srgan.py"}" in.png --method bicubic 2>&-'
-    run = subprocess.run(["sh", "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True)
-    assert run.stdout == "in_bicubic_x4.png\n" and srgan.read_image(tmp_path / "in_bicubic_x4.png").shape == (56, 88, 3)
+def test_streams_may_be_closed(folder):
+    script = f'exec "{sys.executable}" "{ROOT / "srgan.py"}" a.png --overwrite --method bicubic'
+    for closing, out in (("2>&-", "a_bicubic_x4.png\n"), (">&-", ""), (">&- 2>&- <&-", "")):
+        run = subprocess.run(["sh", "-c", f"{script} {closing}"], cwd=folder, stdout=subprocess.PIPE, text=True)
+        assert (run.returncode, run.stdout) == (0, out)
+        assert srgan.read_image(folder / "a_bicubic_x4.png").shape == (56, 88, 3)
 
 
 def test_the_script_itself_is_quiet_and_exits_with_2(tmp_path):
-    run = subprocess.run(
-        [sys.executable, ROOT / "srgan.py", "none.png"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert (run.returncode, run.stdout, run.stderr) == (2, "", "srgan.py: none.png: no such image file\n")
+    assert finish(start("none.png", cwd=tmp_path)) == (2, [], ["srgan.py: none.png: no such image file"])

@@ -4,8 +4,13 @@ import errno
 import io
 import os
 import struct
+import subprocess
+import sys
+import tempfile
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,10 +18,13 @@ import pytest
 from conftest import mutations
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms, ImageFile
+from PIL import Image, ImageCms, ImageFile, ImageOps
 
 from superres import files
-from superres.files import MAX_PIXELS, atomic_write, check_output, read_image, save_image
+from superres import image as image_module
+from superres.files import atomic_write, check_output, read_image, save_image
+from superres.formats import PNG_SIGNATURE
+from superres.image import MAX_PIXELS
 
 
 @pytest.fixture
@@ -44,7 +52,7 @@ def png(width, height, depth, colour_type, rows, *chunks):
     header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
     pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
     parts = [png_chunk(b"IHDR", header), *chunks, png_chunk(b"IDAT", pixels), png_chunk(b"IEND", b"")]
-    return files.PNG_SIGNATURE + b"".join(parts)
+    return PNG_SIGNATURE + b"".join(parts)
 
 
 # Reading
@@ -233,6 +241,74 @@ def test_an_rgb_profile_of_a_cmyk_image_is_ignored_with_a_warning(tmp_path):
         np.testing.assert_array_equal(read_image(path), np.asarray(cyan.convert("RGB")))
 
 
+def test_a_grey_profile_is_applied(tmp_path):
+    """Linear grey, as a scanner might write it, becomes sRGB's."""
+    grey = np.arange(256, dtype=np.uint8)[None]
+    path = write(tmp_path / "grey.png", encoded(grey, "PNG", icc_profile=linear_grey_profile()))
+    linear = grey[0] / 255
+    expected = 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    assert np.abs(read_image(path)[0] - expected[:, None])[16:].max() <= 2
+
+
+def linear_grey_profile():
+    white = struct.pack(">4s4x3i", b"XYZ ", *(round(65536 * value) for value in (0.9642, 1, 0.8249)))
+    tags = [(b"wtpt", white), (b"kTRC", b"curv" + bytes(8))]
+    header = struct.pack(">I4xI4s4s4s12x4s28x3i48x", 156 + 20 + 12, 0x02100000, b"mntr", b"GRAY", b"XYZ ", b"acsp",
+                         *(round(65536 * value) for value in (0.9642, 1, 0.8249)))  # fmt: skip
+    table = struct.pack(">I4sII4sII", 2, b"wtpt", 156, 20, b"kTRC", 176, 12)
+    return header + table + b"".join(data for _, data in tags)
+
+
+# The first pixels of what Chromium 156 shows of the row (0, 10, 64, 128, 200, 255; 10, 200, 100), stated in a PNG.
+SHOWN = {
+    "gamma 1": ([(b"gAMA", 100000)], [0, 56, 137, 188, 229, 255]),
+    "gamma 0.55556": ([(b"gAMA", 55556)], [0, 10, 81, 146, 210, 255]),
+    "gamma 0.45455": ([(b"gAMA", 45455)], [0, 10, 64, 128, 200, 255]),
+    "Adobe RGB": (
+        [(b"gAMA", 45455), (b"cHRM", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)],
+        [0, 3, 62, 129, 201, 255],
+    ),
+    "gamma 1, but sRGB": ([(b"sRGB", b"\0"), (b"gAMA", 100000)], [0, 10, 64, 128, 200, 255]),
+    "primaries alone": (
+        [(b"cHRM", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)],
+        [0, 10, 64, 128, 200, 255],
+    ),
+    "cICP BT.2020": ([(b"cICP", bytes([9, 14, 0, 1]))], [0, 1, 53, 121, 197, 255]),
+    "cICP gamma 2.8": ([(b"cICP", bytes([1, 5, 0, 1]))], [0, 0, 40, 106, 189, 255]),
+    "cICP linear, not gamma": ([(b"gAMA", 55556), (b"cICP", bytes([1, 8, 0, 1]))], [0, 56, 137, 188, 229, 255]),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", SHOWN)
+def test_colours_that_a_png_states_are_shown_as_in_browsers(name, tmp_path):
+    chunks, shown = SHOWN[name]
+    chunks = [png_chunk(c, v[0] if isinstance(v[0], bytes) else struct.pack(f">{len(v)}I", *v)) for c, *v in chunks]
+    grey = bytes(level for level in (0, 10, 64, 128, 200, 255) for _ in range(3))
+    read = read_image(write(tmp_path / "a.png", png(6, 1, 8, 2, [grey], *chunks)))
+    assert np.abs(read[0].astype(int) - np.array(shown)[:, None]).max() <= 1
+    read = read_image(write(tmp_path / "grey.png", png(6, 1, 8, 0, [grey[::3]], *chunks)))
+    assert np.abs(read[0].astype(int) - np.array(shown)[:, None]).max() <= 1
+
+
+def test_display_p3_by_cicp_and_by_primaries_is_that_by_profile(rng, tmp_path):
+    colours = rng.integers(0, 256, (9, 9, 4), np.uint8)
+    by_profile = read_image(write(tmp_path / "icc.png", encoded(colours, "PNG", icc_profile=display_p3())))
+    rows = [row.tobytes() for row in colours]
+    by_cicp = read_image(write(tmp_path / "a.png", png(9, 9, 8, 6, rows, png_chunk(b"cICP", bytes([12, 13, 0, 1])))))
+    assert np.abs(by_cicp.astype(int) - by_profile).max() <= 3 and (by_cicp[..., 3] == colours[..., 3]).all()
+
+
+@pytest.mark.parametrize("cicp", [(9, 16, 0, 1), (9, 18, 0, 1), (2, 2, 0, 1), (12, 13, 0, 0), (12, 13, 1, 1)])
+def test_colours_that_are_not_known_are_ignored_with_a_warning(cicp, tmp_path):
+    path = write(tmp_path / "a.png", png(2, 1, 8, 0, [b"\1\2"], png_chunk(b"cICP", bytes(cicp))))
+    with pytest.warns(UserWarning, match=r"a.png: the colours are taken for sRGB: its cICP chunk says"):
+        assert read_image(path)[0, :, 0].tolist() == [1, 2]
+    chunks = png_chunk(b"gAMA", struct.pack(">I", 50000)), png_chunk(b"cHRM", bytes(32))
+    with pytest.warns(UserWarning, match="its cHRM chunk makes no sense"):
+        read_image(write(tmp_path / "b.png", png(2, 1, 8, 0, [b"\1\2"], *chunks)))
+
+
 @pytest.mark.parametrize("name", [b"zTXt", b"iTXt", b"tEXt"])
 @pytest.mark.parametrize("broken", [False, True])
 def test_text_is_no_reason_to_refuse_a_png(name, broken, tmp_path):
@@ -267,6 +343,129 @@ def test_a_cameras_previews_are_no_frames(tmp_path, image):
         assert read_image(path).shape == image.shape
 
 
+def test_layers_of_a_psd_are_no_frames(tmp_path):
+    """8BPS with two layers; the image itself is the composite behind them."""
+    layer = (
+        struct.pack(">4iH", 0, 0, 2, 2, 1) + struct.pack(">hI", 0, 6) + b"8BIMnorm\xff\0\0\0" + struct.pack(">I", 12)
+    )
+    layer += struct.pack(">II", 0, 0) + b"\1a\0\0"
+    layers = struct.pack(">h", 2) + 2 * layer + 2 * (b"\0\0" + bytes([1, 2, 3, 4]))
+    section = struct.pack(">I", len(layers)) + layers
+    header = b"8BPS" + struct.pack(">H6xHIIHH", 1, 1, 2, 2, 8, 1)
+    psd = header + bytes(8) + struct.pack(">I", len(section)) + section + b"\0\0" + bytes([9, 8, 7, 6])
+    path = write(tmp_path / "a.psd", psd)
+    assert Image.open(path).is_animated, "no layers to leave out"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_image(path)[..., 0].tolist() == [[9, 8], [7, 6]]
+
+
+def test_the_orientation_is_that_of_exif_alone(tmp_path, image):
+    """Editors that turn the pixels and drop the EXIF data leave it in XMP."""
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    exif[0x011A] = 72.0
+    for format, options in [
+        ("JPEG", {"xmp": xmp}),
+        ("JPEG", {"xmp": xmp, "exif": exif}),
+        ("WEBP", {"xmp": xmp}),
+        ("WEBP", {"xmp": xmp, "exif": exif}),
+        ("TIFF", {"tiffinfo": {700: xmp}}),
+        ("TIFF", {"tiffinfo": {700: xmp}, "compression": "tiff_lzw"}),
+    ]:
+        path = write(tmp_path / "a", encoded(image, format, **options))
+        assert ImageOps.exif_transpose(Image.open(path)).height == 22, "Pillow turns it"
+        assert read_image(path).shape == image.shape
+    text = b"XML:com.adobe.xmp\0\0\0\0\0" + xmp
+    path = write(tmp_path / "a.png", png(2, 1, 8, 0, [b"\1\2"], png_chunk(b"iTXt", text)))
+    assert read_image(path).shape == (1, 2, 3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_of_exif(orientation, tmp_path, image):
+    turned = {
+        1: image, 2: image[:, ::-1], 3: image[::-1, ::-1], 4: image[::-1], 5: image.swapaxes(0, 1),
+        6: np.rot90(image, -1), 7: image[::-1, ::-1].swapaxes(0, 1), 8: np.rot90(image),
+    }  # fmt: skip
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for format in ("PNG", "TIFF", "WEBP"):
+        options = {"lossless": True} if format == "WEBP" else {}
+        read = read_image(write(tmp_path / "a.png", encoded(image, format, exif=exif, **options)))
+        np.testing.assert_array_equal(read, turned[orientation])
+
+
+# Kinds
+
+
+@pytest.mark.parametrize(
+    "content, kind",
+    [
+        (b"\xff\x0a\xfa\x1f", "JPEG XL"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"PF\n1 1\n-1.0\n" + bytes(12), "colour PFM"),
+        (b"#?RADIANCE\n", "Radiance HDR"),
+        (b"v/1\x01\2\0\0\0", "OpenEXR"),
+        (b'<?xml version="1.0"?><svg/>', "SVG"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n", "PostScript"),
+        (encoded(Image.new("F", (2, 2)), "TIFF").replace(struct.pack("<HHII", 258, 3, 1, 32),
+                                                         struct.pack("<HHII", 258, 3, 1, 16)), "TIFF in floating"),
+        (b"FUJIFILMCCD-RAW 0201", "a camera's raw file"),
+        (b"II*\0\x10\0\0\0CR\2\0", "a camera's raw file"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1", "a camera's raw file"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_named(content, kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("another program was started"))
+    with pytest.raises(ValueError, match=f"photo.png: .*{kind}"):
+        read_image(write(tmp_path / "photo.png", content + bytes(64)))
+
+
+def test_a_thumbnail_is_not_taken_for_the_image(tmp_path, image):
+    """A camera's raw file as it is often built: a reduced image first, the others in sub-directories."""
+    thumbnail = encoded(image, "TIFF", tiffinfo={254: 1, 330: 8})
+    with pytest.raises(ValueError, match="a.tif: .*thumbnail.*raw file"):
+        read_image(write(tmp_path / "a.tif", thumbnail))
+    reduced = encoded(image, "TIFF", tiffinfo={254: 1})
+    np.testing.assert_array_equal(read_image(write(tmp_path / "b.tif", reduced)), image)
+
+
+def test_a_compression_that_this_pillow_lacks_is_named(tmp_path, image):
+    deflate, webp = (struct.pack("<HHIHH", 259, 3, 1, code, 0) for code in (8, 50001))
+    tiff = encoded(image, "TIFF", compression="tiff_adobe_deflate")
+    assert deflate in tiff
+    path = write(tmp_path / "a.tif", tiff.replace(deflate, webp))
+    with pytest.raises(ValueError, match="a.tif: a TIFF of a kind that cannot be read here: webp"):
+        read_image(path)
+
+
+def test_heic_is_read_where_pillow_heif_is_installed(tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    flat = np.full((16, 24, 3), (200, 90, 40), np.uint8)
+    pillow_heif.from_pillow(Image.fromarray(flat)).save(tmp_path / "a.heic", quality=95)
+    assert np.abs(read_image(tmp_path / "a.heic").astype(int) - flat).max() < 4
+
+
+@pytest.mark.parametrize("suffix", ["eps", "pdf", "palm", "h5"])
+def test_only_images_that_can_be_read_again_are_written(suffix, tmp_path):
+    with pytest.raises(ValueError, match=f"cannot write images of type '.{suffix}'"):
+        save_image(tmp_path / f"a.{suffix}", np.zeros((4, 4), np.uint8))
+
+
+@pytest.mark.parametrize("size", [(24, 20), (20, 24), (96, 96), (1, 1), (256, 7)])
+def test_an_icon_keeps_its_size(size, rng, tmp_path):
+    image = rng.integers(0, 256, (*size, 3), np.uint8)
+    save_image(tmp_path / "a.ico", image)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.ico"), image)
+
+
+def test_a_format_that_shrinks_what_it_writes_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="a.icns: ICNS cannot hold an image of 96x96 pixels"):
+        save_image(tmp_path / "a.icns", np.zeros((96, 96, 3), np.uint8))
+
+
 # Sizes
 
 
@@ -292,13 +491,31 @@ def test_a_claimed_size_is_refused_before_memory_is_asked_for(suffix, tmp_path, 
         read_image(write(tmp_path / f"a.{suffix}", BOMBS[suffix]))
 
 
+def test_reading_leaves_the_process_as_it_was(tmp_path, image):
+    """In threads too: Pillow's limit on sizes and Python's warnings are those of the whole process."""
+    before = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
+    paths = [write(tmp_path / f"{i}.png", encoded(image, "PNG")) for i in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(read_image, paths * 50))
+    assert (Image.MAX_IMAGE_PIXELS, list(warnings.filters)) == before
+
+
+def test_warnings_point_at_the_caller(tmp_path, image):
+    path = write(tmp_path / "a.png", encoded(image, "PNG", icc_profile=b"no profile"))
+    with pytest.warns(UserWarning) as caught:
+        read_image(path)
+    assert caught[0].filename == __file__
+
+
 def test_what_is_written_can_be_read_again(tmp_path, monkeypatch):
     """Up to the limit, which is larger than a 12-megapixel photograph x4, and above Pillow's own."""
-    assert MAX_PIXELS > 4032 * 3024 * 16 and Image.MAX_IMAGE_PIXELS == MAX_PIXELS
-    monkeypatch.setattr(files, "MAX_PIXELS", 48)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 48)
+    assert MAX_PIXELS > 4032 * 3024 * 16
+    monkeypatch.setattr(image_module, "MAX_PIXELS", 48)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1)
     save_image(tmp_path / "a.png", np.zeros((8, 6), np.uint8))
-    assert read_image(tmp_path / "a.png").shape == (8, 6, 3)
+    assert read_image(tmp_path / "a.png", max_pixels=48).shape == (8, 6, 3)
+    with pytest.raises(ValueError, match="a.png: the image is too large: 6x8 pixels, expected at most 47"):
+        read_image(tmp_path / "a.png", max_pixels=47)
     with pytest.raises(ValueError, match="b.png: too large: 7x7 pixels, expected at most 48"):
         save_image(tmp_path / "b.png", np.zeros((7, 7), np.uint8))
 
@@ -316,6 +533,30 @@ def test_read_image_names_the_file_and_what_is_wrong(tmp_path, image):
     for length in range(4, len(whole) - 2, 40):
         with pytest.raises(ValueError, match="cut.jpg: "):
             read_image(write(tmp_path / "cut.jpg", whole[:length]))
+
+
+@pytest.mark.parametrize(
+    "mode, options",
+    [
+        ("RGB", {}),
+        ("RGB", {"progressive": True}),
+        ("L", {"progressive": True}),
+        ("RGB", {"restart_marker_blocks": 4}),
+        ("CMYK", {"subsampling": 0, "quality": 97}),
+    ],
+)
+def test_a_jpeg_without_its_end_is_read_if_every_pixel_is_there(mode, options, tmp_path, rng):
+    smooth = Image.fromarray(rng.integers(0, 256, (4, 6, 3), np.uint8)).resize((90, 70), Image.Resampling.BICUBIC)
+    whole = encoded(smooth.convert(mode), "JPEG", **options)
+    expected = read_image(write(tmp_path / "a.jpg", whole))
+    for missing in (1, 2):
+        with pytest.warns(UserWarning, match="a.jpg: read in spite of its missing end marker"):
+            np.testing.assert_array_equal(read_image(write(tmp_path / "a.jpg", whole[:-missing])), expected)
+    # Restart markers and the next scan's header are where a file may be cut without a bit that is half there.
+    marks = {place - 1 for place in range(600, len(whole)) if whole[place - 1] == 0xFF and whole[place] > 0xC0}
+    for length in marks.union(range(len(whole) - 40, len(whole) - 2), range(600, len(whole), 200)) - {len(whole) - 2}:
+        with pytest.raises(ValueError, match="a.jpg: the image is damaged or cut short"):
+            read_image(write(tmp_path / "a.jpg", whole[:length]))
 
 
 @pytest.mark.parametrize("error", [RuntimeError("two\nlines"), NotImplementedError(), MemoryError(), KeyError("x")])
@@ -423,9 +664,13 @@ def test_targets_that_cannot_be_written(tmp_path, image):
         save_image(tmp_path / "none" / "a.png", image)
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write to any folder")
-def test_a_folder_without_permission(tmp_path, image):
-    tmp_path.chmod(0o500)
+def test_a_folder_without_permission(tmp_path, image, monkeypatch):
+    """As root may write to any folder, the system's answer is made up."""
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.raises(OSError, match="a.png: cannot write to the folder"):
         check_output(tmp_path / "a.png", image.shape)
 
@@ -446,3 +691,85 @@ def test_atomic_write_replaces_the_whole_file_or_nothing(tmp_path):
         assert target.stat().st_mode == plain_file.stat().st_mode
     with pytest.raises(FileNotFoundError, match="no such folder"), atomic_write(tmp_path / "none" / "x"):
         pass
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".png", "가" * 82 + ".keras", "n." + "x" * 200])
+def test_atomic_write_takes_names_as_long_as_the_system_does(name, tmp_path):
+    with atomic_write(tmp_path / name) as file:
+        assert file.name.endswith(Path(name).suffix)
+        Path(file.name).write_bytes(b"by its path")
+    assert (tmp_path / name).read_bytes() == b"by its path" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions and links of POSIX")
+def test_atomic_write_keeps_permissions_and_links(tmp_path):
+    secret, link, broken = (tmp_path / name for name in ("secret", "link", "broken"))
+    (tmp_path / "other").mkdir()
+    secret.touch(0o600)
+    link.symlink_to("secret")
+    broken.symlink_to("other/new")
+    for path in (link, broken):
+        with atomic_write(path) as file:
+            assert os.fstat(file.fileno()).st_mode & 0o77 == (0 if path == link else 0o44), "before anything is in it"
+            file.write(b"new")
+        assert path.is_symlink() and path.read_bytes() == b"new"
+    assert secret.stat().st_mode & 0o777 == 0o600
+    secret.chmod(0o666)  # more than the umask gives
+    with atomic_write(secret):
+        pass
+    assert secret.stat().st_mode & 0o777 == 0o666 and len(list(tmp_path.rglob("*"))) == 5
+
+
+def test_atomic_write_does_not_touch_the_umask(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "umask", lambda _: pytest.fail("other threads create files"))
+    with atomic_write(tmp_path / "a"):
+        pass
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_atomic_write_replaces_nothing_that_appears_meanwhile(links, tmp_path, monkeypatch):
+    def unsupported(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", unsupported)
+    target = tmp_path / "a.png"
+    with atomic_write(target, overwrite=False) as file:
+        file.write(b"first")
+    with pytest.raises(FileExistsError, match="a.png: exists already"), atomic_write(target, overwrite=False) as file:
+        file.write(b"second")
+    assert target.read_bytes() == b"first" and list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_an_interruption_at_any_line_leaves_no_temporary_file(overwrite, tmp_path):
+    lines = {atomic_write.__wrapped__.__code__, files.move.__code__}
+
+    def interrupt(frame, event, _):
+        if event == "line" and next(moments) == 0:
+            raise KeyboardInterrupt
+        return interrupt
+
+    for moment in range(99):
+        moments = iter(range(moment, -99, -1))
+        sys.settrace(lambda frame, *_: interrupt if frame.f_code in lines else None)
+        try:
+            with atomic_write(tmp_path / "a", overwrite) as file:
+                file.write(b"whole")
+        except KeyboardInterrupt:
+            pass
+        else:
+            break
+        finally:
+            sys.settrace(None)
+        left = list(tmp_path.iterdir())
+        assert [path.name for path in left] in ([], ["a"]) and all(path.read_bytes() == b"whole" for path in left)
+        (tmp_path / "a").unlink(missing_ok=True)
+    assert 10 < moment < 98
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_pipe_is_no_file_to_write(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(OSError, match="pipe.png: a pipe or device, expected the name of a file"):
+        save_image(tmp_path / "pipe.png", np.zeros((4, 4), np.uint8))

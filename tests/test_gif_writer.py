@@ -51,6 +51,7 @@ def test_round_trip(tmp_path, clip):
 
 CASES = {
     "1x1": [np.full((1, 1, 3), 7, np.uint8)],
+    "grey": [noise((9, 7), seed) // 2 for seed in range(2)],
     "one frame": [noise((9, 7, 3))],
     "two equal frames": [np.array([[[1, 2, 3], [200, 0, 0]]], np.uint8)] * 2,
     "one colour": [np.full((3, 5, 3), 9, np.uint8)] * 3,
@@ -170,6 +171,13 @@ def test_a_noisy_frame_is_drawn_where_that_brings_it_nearer(tmp_path):
         assert (error <= if_kept).all()
 
 
+def test_grey_frames_are_written_as_they_are(tmp_path):
+    frames = [noise((9, 7), seed) for seed in range(2)]
+    save_gif(tmp_path / "a.gif", frames, 40)
+    for frame, back in zip(frames, open_gif(tmp_path / "a.gif"), strict=True):
+        np.testing.assert_array_equal(back, np.dstack([frame] * 3))
+
+
 def test_a_generator_may_reuse_its_buffer(tmp_path):
     def filling():
         buffer = np.empty((4, 4, 3), np.uint8)
@@ -225,9 +233,10 @@ RGB = np.zeros((2, 2, 3), np.uint8)
         ([], 40, 0, "there are no frames"),
         ([RGB, np.zeros((2, 3, 3), np.uint8)], 40, 0, "frame 2 is .2, 3, 3., but the first is .2, 2, 3."),
         ([RGB, np.zeros((2, 2, 4), np.uint8)], 40, 0, "expected one shape"),
-        ([RGB.astype(float)], 40, 0, "frame 1 is float64"),
-        ([RGB[..., 0]], 40, 0, "frame 1 is uint8 .2, 2."),
-        ([RGB[:0]], 40, 0, "frames are 2x0 pixels"),
+        ([RGB.astype(float)], 40, 0, "frame 1: expected a uint8 image .* got float64"),
+        ([RGB, RGB[0, 0]], 40, 0, r"frame 2: expected a uint8 image .* got uint8 of shape .3,."),
+        ([RGB[:0]], 40, 0, r"frame 1: expected a uint8 image .* got uint8 of shape .0, 2, 3."),
+        ([RGB.repeat(40000, axis=0)], 40, 0, "frames are 2x80000 pixels, expected at most 65535"),
         ([RGB, RGB], [40], 0, "more frames than the 1 durations"),
         ([RGB], [40, 40], 0, "1 frames but 2 durations"),
         ([RGB], [-10], 0, "-10 ms"),

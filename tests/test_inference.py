@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from superres import SCALE, hardware
-from superres.alpha import bicubic, cover_hidden
-from superres.inference import TiledUpscaler, Upscaler, ready, spans, tiled, upscale
+from superres import SCALE, backend
+from superres.image import bicubic_upscale
+from superres.inference import TiledUpscaler, Upscaler, spans, tiled, upscale, upscaler_for
 from superres.network import generator, srcnn
 
 BLOCKS = 16
@@ -97,13 +97,6 @@ def test_hidden_colours_do_not_matter(rng):
     np.testing.assert_array_equal(upscale(rgba, SMALL), upscale(other, SMALL))
 
 
-def test_hidden_colours_give_way_to_the_nearest_visible():
-    rgba = np.zeros((1, 6, 4), np.uint8)
-    rgba[0, 0], rgba[0, 5] = (255, 0, 0, 255), (0, 0, 255, 9)
-    assert cover_hidden(rgba)[0].tolist() == [[255, 0, 0]] * 3 + [[0, 0, 255]] * 3
-    assert not cover_hidden(np.zeros((2, 2, 4), np.uint8)).any()
-
-
 @pytest.mark.parametrize(
     "image, said",
     [
@@ -119,40 +112,6 @@ def test_hidden_colours_give_way_to_the_nearest_visible():
 def test_anything_else_is_said_to_be_wrong(image, said):
     with pytest.raises(ValueError, match=f"expected an? .*got .*{said}"):
         upscale(image, SMALL)
-
-
-@settings(max_examples=30, deadline=None, derandomize=True)
-@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 9))
-def test_bicubic_weights_colours_with_alpha(height, width, seed):
-    random = np.random.default_rng(seed)
-    image = random.integers(0, 256, (height, width, 4), np.uint8)
-    image[random.random((height, width)) < 0.3, 3] = 0
-    colours, alpha = image[..., :3].astype(float), image[..., 3:].astype(float)
-    resize = lambda x: cv2.resize(x, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)  # noqa: E731
-    weight = resize(alpha)
-    result = bicubic(image, fx=4, fy=4)
-    np.testing.assert_array_equal(result[..., 3], resize(image[..., 3]))
-    shown = weight >= 1
-    expected = resize(colours * alpha)[shown] / weight[shown][:, None]
-    assert np.abs(result[..., :3][shown] - expected.clip(0, 255)).max(initial=0) < 0.51
-
-
-@pytest.mark.parametrize("size", [{"fx": 4, "fy": 4}, {"dsize": (7, 7)}])
-def test_a_white_disc_has_no_dark_rim(size):
-    y, x = np.mgrid[:24, :24] - 11.5
-    disc = np.zeros((24, 24, 4), np.uint8)
-    disc[x**2 + y**2 < 81] = 255
-    result = bicubic(disc, **size)
-    assert (result[result[..., 3] > 0][:, :3] == 255).all() and 0 < result[..., 3].mean() < 255
-
-
-def test_bicubic_of_opaque_colours_is_opencvs(rng):
-    image = rng.integers(0, 256, (9, 12, 3), np.uint8)
-    opaque = np.dstack([image, np.full((9, 12), 255, np.uint8)])
-    for size in ({"fx": 4, "fy": 4}, {"dsize": (3, 2)}):
-        expected = cv2.resize(image, size.get("dsize"), fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
-        np.testing.assert_array_equal(bicubic(image, **size), expected)
-        np.testing.assert_array_equal(bicubic(opaque, **size)[..., :3], expected)
 
 
 # Models of the user's own
@@ -197,14 +156,14 @@ class Subclassed(keras.Model):
 
 def test_the_same_network_under_other_names_runs_in_strips(photo):
     model = courses_generator()
-    assert isinstance(ready(model), Upscaler)
+    assert isinstance(upscaler_for(model), Upscaler)
     most, mean = difference(upscale(photo, model), plain(model, photo))
     assert most <= 1 and mean < 0.01
 
 
 def test_the_same_layers_connected_otherwise_run_as_they_are(photo):
     model = courses_generator(skip=False)
-    assert isinstance(ready(model), TiledUpscaler)
+    assert isinstance(upscaler_for(model), TiledUpscaler)
     assert difference(upscale(photo, model), plain(model, photo))[0] <= 1
 
 
@@ -213,12 +172,12 @@ def test_the_same_layers_connected_otherwise_run_as_they_are(photo):
 )
 def test_any_model_of_scale_4_runs_in_tiles_without_seams(model, rng):
     image = rng.integers(0, 256, (50, 70, 3), np.uint8)
-    assert difference(ready(model)(image, tile=64), plain(model, image))[0] <= 1
+    assert difference(upscaler_for(model)(image, tile=64), plain(model, image))[0] <= 1
 
 
 def test_a_model_of_scale_1_is_given_the_bicubic_upscaling(rng):
     image = rng.integers(0, 256, (30, 40, 3), np.uint8)
-    assert difference(upscale(image, nearest(1)), plain(nearest(1), bicubic(image, fx=4, fy=4)))[0] <= 1
+    assert difference(upscale(image, nearest(1)), plain(nearest(1), bicubic_upscale(image)))[0] <= 1
 
 
 @pytest.mark.parametrize(
@@ -247,7 +206,7 @@ def test_changed_weights_count_at_once(make, photo):
     before = upscale(small, model)
     np.testing.assert_array_equal(upscale(small, model), before)
     model.set_weights([weights * 0.9 for weights in model.get_weights()])
-    image = small if model.name == "generator" else bicubic(small, fx=4, fy=4)
+    image = small if model.name == "generator" else bicubic_upscale(small)
     assert difference(upscale(small, model), plain(model, image))[0] <= 1
     assert (upscale(small, model) != before).any()
 
@@ -265,8 +224,8 @@ def test_bfloat16_is_close_to_float32(photo):
 @pytest.mark.parametrize("make", [lambda: generator(blocks=1, channels=4), srcnn])
 def test_a_model_is_made_ready_once_and_let_go(make):
     model = randomise(make())
-    assert ready(model) is ready(model)
-    assert ready(model) is not ready(model, "bfloat16")
+    assert upscaler_for(model) is upscaler_for(model)
+    assert upscaler_for(model) is not upscaler_for(model, "bfloat16")
     gone = weakref.ref(model)
     del model
     gc.collect()
@@ -286,10 +245,10 @@ def native(request, monkeypatch):
 @pytest.mark.parametrize("native, dtype", [(True, "bfloat16"), (False, "float32")], indirect=["native"])
 def test_auto_is_bfloat16_where_the_hardware_has_it(native, dtype, rng):
     model, image = randomise(generator(blocks=1, channels=4)), rng.integers(0, 256, (9, 7, 3), np.uint8)
-    assert ready(model) is ready(model, "auto") is ready(model, dtype)
-    assert ready(model).dtype == dtype and ready(model).strips.dtype == dtype
+    assert upscaler_for(model) is upscaler_for(model, "auto") is upscaler_for(model, dtype)
+    assert upscaler_for(model).dtype == dtype and upscaler_for(model).strips.dtype == dtype
     np.testing.assert_array_equal(upscale(image, model), upscale(image, model, dtype))
-    assert ready(srcnn()).dtype == "float32"
+    assert upscaler_for(srcnn()).dtype == "float32"
 
 
 @pytest.mark.parametrize("native, count", [(True, 0), (False, 1)], indirect=["native"])
@@ -321,8 +280,8 @@ def test_bfloat16_is_the_hardwares(gpus, flags, native, monkeypatch):
 
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: gpu)
-    monkeypatch.setattr(hardware.Path, "read_text", read_text)
-    assert hardware.has_native_bfloat16.__wrapped__() is native
+    monkeypatch.setattr(backend.Path, "read_text", read_text)
+    assert backend.has_native_bfloat16.__wrapped__() is native
 
 
 @pytest.mark.parametrize("shape", [(30, 40), (30, 1100, 3), (30, 40, 4)])

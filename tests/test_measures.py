@@ -46,6 +46,15 @@ def test_psnr_of_a_constant_difference():
     assert measures.psnr(grey, grey + 10) == pytest.approx(20 * np.log10(255 / (10 * 219 / 255)))
 
 
+def test_images_too_small_or_of_different_sizes_are_an_error():
+    grey = np.full((9, 8, 3), 100, np.uint8)
+    for function in (measures.psnr, measures.psnr_ssim):
+        with pytest.raises(ValueError, match="over 8 pixels each way, got 8x9"):
+            function(grey, grey)
+        with pytest.raises(ValueError, match="same dim"):
+            function(np.zeros((20, 30, 3), np.uint8), np.zeros((20, 31, 3), np.uint8))
+
+
 def test_blur_is_that_of_y(image):
     assert measures.blur(image) == pytest.approx(blur_effect(rgb2ycbcr(image)[..., 0]))
     assert measures.blur(waves(64, 64, 0.3)) < 0.6 < 0.8 < measures.blur(waves(64, 64, 0.02))
@@ -97,6 +106,18 @@ def test_power_of_a_wave_is_half_its_amplitude_squared():
     assert power.shape == (64, 96) and power.sum() == pytest.approx(WAVE**2 / 2, rel=0.02)
     assert frequency[power.argmax() // 96, power.argmax() % 96] == pytest.approx(0.25)
     assert frequency[3, 5] == pytest.approx(np.hypot(3 / 64, 5 / 96))
+
+
+def test_the_mean_does_not_leak_into_the_spectrum():
+    """Bright where the window is high: the plain mean would leave a level there that shows at low frequencies."""
+    bump = np.outer(np.hanning(64), np.hanning(64))
+    image = np.repeat((100 + 100 * bump).round().astype(np.uint8)[..., None], 3, axis=2)
+    frequency, power = measures.power_per_frequency(image)
+    y = measures.luma(image)
+    assert power[0, 0] == pytest.approx(0, abs=1e-9)
+    window = np.outer(np.hanning(64), np.hanning(64))
+    expected = np.average((y - np.average(y, weights=window)) ** 2, weights=window**2)
+    assert power.sum() == pytest.approx(expected)
 
 
 def test_spectrum_of_white_noise_is_flat(rng):

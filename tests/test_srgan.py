@@ -1,5 +1,7 @@
 """The course's names."""
 
+import doctest
+
 import cv2
 import numpy as np
 import pytest
@@ -36,33 +38,13 @@ def test_apply_srcnn_refines_bicubic(photo):
     assert difference(srgan.apply_srcnn(photo), plain(srgan.load_generator("srcnn"), upscaled))[0] <= 1
 
 
-@pytest.mark.parametrize("shape", [(13, 9), (13, 9, 3), (13, 9, 4)])
-def test_bicubic_is_opencvs(shape, rng):
-    image = rng.integers(0, 256, shape, np.uint8)
-    image[..., 3:] = 255  # for an alpha that varies see test_inference
-    np.testing.assert_array_equal(
-        srgan.bicubic_upscale(image), cv2.resize(image, (36, 52), interpolation=cv2.INTER_CUBIC)
-    )
-    np.testing.assert_array_equal(
-        srgan.bicubic_downscale(image), cv2.resize(image, (2, 3), interpolation=cv2.INTER_CUBIC)
-    )
-    np.testing.assert_array_equal(
-        srgan.bicubic_upscale(image, 3), cv2.resize(image, (27, 39), interpolation=cv2.INTER_CUBIC)
-    )
-
-
-def test_a_image_too_small_to_reduce():
-    with pytest.raises(ValueError, match="cannot reduce an image of 9x3 pixels 4 times"):
-        srgan.bicubic_downscale(np.zeros((3, 9, 3), np.uint8))
-
-
 @pytest.mark.parametrize(
     "function", [srgan.bicubic_upscale, srgan.bicubic_downscale, srgan.apply_srgan, srgan.apply_srcnn]
 )
 @pytest.mark.parametrize(
     "image", [np.zeros((8, 8, 3)), np.zeros((8, 0, 3), np.uint8), np.zeros((8, 8, 2), np.uint8), "x.png"]
 )
-def test_every_function_names_what_is_wrong_with_a_image(function, image):
+def test_every_function_names_what_is_wrong_with_an_image(function, image):
     with pytest.raises(ValueError, match="expected .*image.*got"):
         function(image)
 
@@ -77,3 +59,21 @@ def test_apply_srgan_computes_in_the_precision_asked_for(photo):
     assert 0 < difference(exact, fast)[1] < 2
     with pytest.raises(ValueError, match="expected dtype"):
         srgan.apply_srgan(photo, "srresnet", dtype="float16")
+
+
+@pytest.mark.parametrize("name", [name for name in srgan.__all__ if name != "SCALE"])
+def test_every_name_has_an_example_that_runs(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    function = getattr(srgan, name)
+    (test,) = doctest.DocTestFinder(recurse=False).find(function, name, globs={**vars(srgan), "np": np})
+    assert test.examples
+    assert doctest.DocTestRunner().run(test).failed == 0
+
+
+@pytest.mark.parametrize("apply", [srgan.apply_srgan, srgan.apply_srcnn])
+def test_progress_is_that_of_the_output_and_a_bar_where_asked_for(apply, photo, capsys):
+    done = []
+    apply(photo[:8, :12], progress=done.append)
+    assert sum(done) == 32 * 48 and capsys.readouterr().err == ""
+    apply(photo[:8, :12], progress=True)
+    assert "100%" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from superres.network import SCALE
+from superres import SCALE
 from training.initialise import with_fast_tail
 from training.losses import (
     adversarial_loss,

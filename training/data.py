@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from superres import SCALE
 from superres.degrade import degrade, downscale
 from superres.files import read_image
-from superres.network import SCALE
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 

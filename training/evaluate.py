@@ -16,9 +16,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from tqdm import tqdm
 
+from superres import SCALE
 from superres.cli import method_function
 from superres.measures import checkerboard_strength, markdown_table, psnr_ssim
-from superres.network import SCALE
 from training.data import DEGRADATIONS, find_originals, low_resolution, read_hr
 
 METHODS = {"bicubic": "Bicubic", "srcnn": "SRCNN", "srresnet": "SRResNet", "srgan": "SRGAN"}

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from superres.network import SCALE
+from superres import SCALE
 
 # The perceptual loss is the sum of its terms, weighted so. See ``training.adversarial.SRGAN``.
 WEIGHTS = {"content": 1.0, "adversarial": 0.1, "pixel": 10.0, "checkerboard": 5.0, "hint": 0.0}

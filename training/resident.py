@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from superres.network import SCALE
+from superres import SCALE
 from training.adversarial import SRGAN
 from training.data import DEGRADATIONS, Patches, read_hr, training_pair
 

@@ -20,9 +20,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from superres import SCALE
 from superres.degrade import degrade
 from superres.files import atomic_write, read_image, save_image
-from superres.network import SCALE
 from superres.weights import load_generator
 from training.data import find_images, read_hr, to_uint8
 

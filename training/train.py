@@ -24,9 +24,10 @@ from keras import ops
 from PIL import Image
 from tqdm import tqdm
 
-from superres.hardware import has_native_bfloat16
+from superres import SCALE
+from superres.backend import has_native_bfloat16
 from superres.measures import psnr
-from superres.network import SCALE, generator, srcnn
+from superres.network import generator, srcnn
 from training.adversarial import SRGAN, discriminator
 from training.data import (
     DEGRADATIONS,

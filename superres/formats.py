@@ -1,0 +1,172 @@
+"""What Pillow leaves to do for some formats: colours and damage of PNG files, JPEG files without an end, raw files."""
+
+import io
+import itertools
+import re
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+
+from superres.image import to_uint8
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+
+# How files begin that are images, but of kinds that Pillow cannot read, or of which it reads only a preview.
+RAW = rb"....ftypcrx |FUJIFILMCCD|II\*\0....CR|IIU\0|IIR[OS]|FOVb|\0MRM"
+UNREADABLE = {
+    "a camera's raw file": RAW,
+    "HEIC": rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)",
+    "JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL ",
+    "TIFF in floating point, or another rare one": rb"II[*+]\0|MM\0[*+]",
+    "colour PFM": rb"PF\s",
+    "PAM": rb"P7\s",
+    "Radiance HDR": rb"#\?R(ADIANC|GB)E",
+    "OpenEXR": rb"v/1\x01",
+    "PostScript": rb"%!PS|\xc5\xd0\xd3\xc6",
+    "PDF": rb"%PDF",
+    "SVG": rb"\s*<(svg|\?xml)",
+}
+
+# Suffixes of images that are none of the formats read here, most of them cameras' raw files.
+HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
+UNREADABLE_SUFFIXES = HEIF_SUFFIXES | {
+    ".jxl", ".jxr", ".exr", ".hdr", ".psb", ".svg", ".eps", ".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".iiq",
+    ".kdc", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".sr2", ".srw", ".x3f",
+}  # fmt: skip
+
+# Chromaticities x, y of white, red, green and blue, and exponents of transfer functions, by their numbers in ITU-T
+# H.273; None is sRGB's piecewise function. BT.709's is that of its displays, as in browsers.
+SRGB = 0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06
+PRIMARIES = {
+    1: SRGB,
+    9: (0.3127, 0.3290, 0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
+    11: (0.314, 0.351, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
+    12: (0.3127, 0.3290, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
+}
+TRANSFER = {1: 2.4, 4: 2.2, 5: 2.8, 6: 2.4, 8: 1, 13: None, 14: 2.4, 15: 2.4}
+
+BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+
+
+def unreadable_kind(head: bytes) -> str | None:
+    """What kind of image begins with these bytes, if it is none that Pillow can read."""
+    return next((kind for kind, start in UNREADABLE.items() if re.match(start, head, re.DOTALL)), None)
+
+
+def is_raw(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is a camera's raw file, of which Pillow may read a preview."""
+    return re.match(RAW, head, re.DOTALL) is not None
+
+
+# PNG
+
+
+def png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """The chunks of a PNG file: their names, and all their bytes."""
+    file.seek(len(PNG_SIGNATURE))
+    while len(start := file.read(8)) == 8:
+        length, name = struct.unpack(">I4s", start)
+        yield name, start + file.read(length + 4)
+
+
+def png_with(png: bytes, names: set[bytes]) -> bytes:
+    """The bytes of a PNG without chunks of other names."""
+    return PNG_SIGNATURE + b"".join(chunk for name, chunk in png_chunks(io.BytesIO(png)) if name in names)
+
+
+def png_cicp(file: BinaryIO) -> bytes | None:
+    """Primaries, transfer function, matrix and range (ITU-T H.273) of a PNG file, a byte each; None without them."""
+    before_pixels = itertools.takewhile(lambda chunk: chunk[0] != b"IDAT", png_chunks(file))
+    return next((chunk[8:12] for name, chunk in before_pixels if name == b"cICP"), None)
+
+
+def transparent_value(value, raw_mode):
+    """The transparent grey value or colour of a PNG in 8 bits; Pillow converts only the pixels to 8 bits."""
+    if raw_mode == "RGB;16B":
+        return tuple(channel >> 8 for channel in value)
+    if raw_mode in ("1", "L;2", "L;4"):
+        return min(value * 255 // (2 ** int(raw_mode[-1]) - 1), 255)  # recent versions give 255 for 1 bit
+    return value
+
+
+def png_colours(info: dict) -> tuple[tuple[float, ...], float | None] | None:
+    """Chromaticities and exponent of a PNG's colours, by the rules of browsers; None for sRGB or an ICC profile.
+
+    info: Pillow's, and "cicp" as ``png_cicp``. Raises ValueError for colours that are not known here, HDR among them.
+    """
+    if info.get("cicp"):
+        primaries, transfer, matrix, full_range = info["cicp"]
+        if primaries not in PRIMARIES or transfer not in TRANSFER or matrix or not full_range:
+            raise ValueError(f"its cICP chunk says {primaries}, {transfer}, {matrix}, {full_range}")
+        colours = PRIMARIES[primaries], TRANSFER[transfer]
+        return colours if colours != (SRGB, None) else None
+    gamma, chromaticities = info.get("gamma", 0), info.get("chromaticity")
+    if {"icc_profile", "srgb"} & set(info) or gamma <= 0 or (chromaticities is None and abs(gamma - 1 / 2.2) < 1e-4):
+        return None
+    colours = chromaticities or SRGB, 1 / gamma
+    with np.errstate(all="ignore"):
+        if not np.isfinite(rgb_to_xyz(colours[0])).all():
+            raise ValueError("its cHRM chunk makes no sense")
+    return colours
+
+
+def colours_to_srgb(rgb: np.ndarray, chromaticities: tuple[float, ...], exponent: float | None) -> np.ndarray:
+    """An RGB uint8 image (h, w, 3) of other colours, as ``png_colours`` describes them, in sRGB."""
+    levels = np.arange(256) / 255
+    linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+    if exponent is not None:
+        linear = levels**exponent
+    source, target = rgb_to_xyz(chromaticities), rgb_to_xyz(SRGB)
+    # White becomes white (Bradford).
+    adaptation = np.diag((BRADFORD @ target).sum(1) / (BRADFORD @ source).sum(1))
+    matrix = np.linalg.solve(BRADFORD @ target, adaptation @ BRADFORD @ source)
+    result = np.empty_like(rgb)
+    for row, pixels in enumerate(rgb):
+        light = (linear[pixels] @ matrix.T).clip(0, 1)
+        result[row] = to_uint8(255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055))
+    return result
+
+
+def rgb_to_xyz(chromaticities):
+    """The matrix from linear RGB to CIE XYZ (3, 3), in which white has Y = 1."""
+    x, y = np.reshape(chromaticities, (4, 2)).T
+    white, *primaries = np.stack([x / y, np.ones(4), (1 - x - y) / y], axis=1)
+    columns = np.transpose(primaries)
+    return columns * np.linalg.solve(columns, white)
+
+
+# JPEG
+
+
+def jpeg_ends(jpeg: bytes) -> list[bytes]:
+    """Two ways to complete a JPEG that lacks its end marker: where a pixel is missing, they decode differently.
+
+    The one continues its bits with zeros, the other with ones, and again after the restart marker that may come next.
+    """
+    jpeg = jpeg.rstrip(b"\xff")
+    markers = re.findall(rb"\xff([\xd0-\xd7])", jpeg)
+    restart = bytes([0xFF, 0xD0 + (markers[-1][0] + 1) % 8]) if markers else b"\xff\xd0"
+    return [jpeg + 64 * fill + restart + 64 * fill + JPEG_END for fill in (b"\0", b"\xfe")]
+
+
+def has_all_scans(jpeg: bytes) -> bool:
+    """Whether the scans of a JPEG hold every coefficient of every component, to the last bit."""
+    coefficients, components, position = set(), 0, 2
+    while position + 4 <= len(jpeg):
+        marker, length = struct.unpack_from(">xBH", jpeg, position)
+        segment = jpeg[position + 4 : position + 2 + length]
+        position += 2 + length
+        if marker in (0xC0, 0xC1, 0xC2):
+            components = segment[5]
+        elif marker == 0xDA:
+            names, (first, last, bits) = segment[1:-3:2], segment[-3:]
+            if bits & 15 == 0:
+                coefficients |= set(itertools.product(names, range(first, last + 1)))
+            after = re.compile(rb"\xff[^\0\xd0-\xd7\xff]", re.DOTALL).search(jpeg, position)
+            position = after.start() if after else len(jpeg)
+    return len(coefficients) == 64 * components > 0
