@@ -41,7 +41,7 @@ def close_up(images, window, boxes, original=None) -> Figure:
     left, top, *_ = window
     inside = [(x - left, y - top, width, height) for x, y, width, height in boxes]
     titles = [caption(title, image, original) for title, image in images.items()]
-    whole = [magnified(part, part.shape[1] * DENSITY) for part in zoom(images, window).values()]
+    whole = [repeated(part, DENSITY) for part in zoom(images, window).values()]
     rows = [list(zip(titles, [with_boxes(image, inside, DENSITY) for image in whole], strict=True))]
     factors = [1]
     for box, colour in zip(boxes, BOX_COLOURS, strict=False):
@@ -69,8 +69,9 @@ def grid(rows) -> Figure:
 
 
 def mosaic(images, columns) -> Figure:
-    """Small images, {title: image}, row by row, each enlarged by the largest whole factor that fits its column."""
-    cells = [(title, magnified(image, column_width(columns))) for title, image in images.items()]
+    """Small images, {title: image}, row by row, all enlarged by the largest whole factor that fits a column."""
+    factor = whole_factor(max(image.shape[1] for image in images.values()), column_width(columns))
+    cells = [(title, repeated(image, factor)) for title, image in images.items()]
     return sheet([cells[i : i + columns] for i in range(0, len(cells), columns)])
 
 
@@ -126,9 +127,17 @@ def column_width(columns, margin=0):
 
 
 def magnified(image, width):
-    """An image, every pixel repeated as often as ``width`` allows; evenly often, for screens of half the density."""
-    factor = width // image.shape[1]
-    factor -= factor % DENSITY if factor > DENSITY else 0
+    """An image, every pixel repeated as often as ``width`` allows."""
+    return repeated(image, whole_factor(image.shape[1], width))
+
+
+def whole_factor(small, large):
+    """How often ``small`` fits into ``large``; an even number, for screens of half the density."""
+    factor = large // small
+    return factor - factor % DENSITY if factor > DENSITY else factor
+
+
+def repeated(image, factor):
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
