@@ -89,7 +89,10 @@ def upscaler_for(model, dtype="auto"):
     """The callable that runs this Keras model, made on first use and again once the model's weights have changed.
 
     A model of the same map as a ``network.generator`` runs as one, whatever the names of its layers; another of scale 4
-    or 1 as it is. Its ``dtype`` is that of the arithmetic. Raises ValueError for any other dtype, type or scale.
+    or 1 as it is, in one graph. Its ``dtype`` is that of the arithmetic.
+
+    Raises ValueError for any other dtype, type or scale; for a model that fails, runs only eagerly or makes values that
+    are infinite or no numbers; and where Keras does not run on TensorFlow.
     """
     if dtype not in DTYPES:
         raise ValueError(f"expected dtype {', '.join(DTYPES[:-1])} or {DTYPES[-1]}, got {dtype!r}")
@@ -97,6 +100,10 @@ def upscaler_for(model, dtype="auto"):
         dtype = "bfloat16" if has_native_bfloat16() else "float32"
     if not isinstance(model, keras.Model):
         raise ValueError(f"expected a Keras model, got {type(model).__name__}")
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"Keras runs on {keras.backend.backend()}, expected TensorFlow: KERAS_BACKEND=tensorflow sets it"
+        )
     by_dtype = _upscalers.setdefault(model, {})
     upscaler, weights = by_dtype.get(dtype, (None, []))
     if upscaler is None or not all(map(np.array_equal, map(raw_values, model.weights), weights)):
@@ -116,22 +123,31 @@ def make_upscaler(model, dtype):
     if shape[1:] != (None, None, 3):
         raise ValueError(f"{EXPECTED_MODEL}, but {model.name} takes {shape}")
     image = np.random.default_rng(0).integers(0, 256, (13, 18, 3), np.uint8)  # odd, and not square
-    try:
-        result = to_uint8(tf.cast(model(image[None].astype(np.float32), training=False), tf.float32)).numpy()[0]
-    except Exception as error:
-        raise ValueError(f"{EXPECTED_MODEL}, but {model.name} fails: {one_line(error)}") from error
+    with failing_as_value_error(model):
+        values = tf.cast(model(image[None].astype(np.float32), training=False), tf.float32)
+    result = to_uint8(values).numpy()[0]
     scales = {tuple(np.multiply(image.shape, (scale, scale, 1))): scale for scale in (1, SCALE)}
     if result.shape not in scales:
         raise ValueError(f"{EXPECTED_MODEL}, but {model.name} makes {result.shape} of {image.shape}")
-    if scales[result.shape] == 1:
-        return TiledUpscaler(model, 1)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{model.name} makes values that are infinite or no numbers, as weights of that kind do")
     with contextlib.suppress(ValueError):
         upscaler = Upscaler(model, dtype)
         if np.abs(upscaler(image).astype(float) - result).mean() < TOLERANCE[dtype]:
             if dtype == "bfloat16" and not has_native_bfloat16():
                 warnings.warn("this processor has no bfloat16: float32 is faster and more exact", stacklevel=5)
             return upscaler
-    return TiledUpscaler(model, SCALE)
+    with failing_as_value_error(model):
+        return TiledUpscaler(model, scales[result.shape])
+
+
+@contextlib.contextmanager
+def failing_as_value_error(model):
+    """Whatever a user's own model raises, in one sentence."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"{EXPECTED_MODEL}, but {model.name} fails: {one_line(error)}") from error
 
 
 def as_graph(model):
@@ -168,7 +184,9 @@ def upscale(image, model, dtype="auto", progress: bool | Callable[[int], object]
     """A uint8 image through a model, grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), to the same x4.
 
     Alpha is upscaled by bicubic interpolation. ``dtype`` and ``progress`` are those of ``srgan.apply_srgan``. Raises
-    ValueError for any other array.
+    ValueError for any other array, and as ``upscaler_for``.
+
+    TensorFlow does not survive a fork: processes that upscale as well must be started by spawn.
     """
     check_image(image)
     total = SCALE**2 * image.shape[0] * image.shape[1]

@@ -26,45 +26,83 @@ class DepthToSpace(layers.Layer):
 
 
 def generator(
-    blocks: int = 16, channels: int = 64, batch_norm: bool = False, tanh: bool = False, name: str = "generator"
+    blocks: int = 16,
+    channels: int = 64,
+    batch_norm: bool = False,
+    tanh: bool = False,
+    name: str = "generator",
+    dtype: str | None = None,
 ) -> keras.Model:
     """SRGAN's generator (Ledig et al. 2017, fig. 4), x4; trained without the adversarial loss, it is SRResNet.
 
     The defaults are this project's topology: no batch normalisation (as EDSR and ESRGAN) and a linear output.
-    ``batch_norm=True, tanh=True`` is the paper's and the course's.
+    ``batch_norm=True, tanh=True`` is the paper's and the course's. ``dtype`` is that of the layers, by default Keras's
+    policy, which training sets. The channels come last, whatever Keras's setting.
     """
 
     def conv(x, filters, size, name):
-        return layers.Conv2D(filters, size, padding="same", name=name)(x)
+        return conv2d(filters, size, name, dtype)(x)
 
     def normalised(x, name):
         x = conv(x, channels, 3, name)
-        return layers.BatchNormalization(name=f"{name}_bn")(x) if batch_norm else x
+        return layers.BatchNormalization(name=f"{name}_bn", dtype=dtype)(x) if batch_norm else x
 
     def prelu(x, name):
-        return layers.PReLU(shared_axes=[1, 2], name=name)(x)
+        return layers.PReLU(shared_axes=[1, 2], name=name, dtype=dtype)(x)
 
-    inputs = keras.Input((None, None, 3), name="lr")
-    x = layers.Rescaling(1 / 255, name="to_unit")(inputs)
+    inputs = rgb_input("lr")
+    x = layers.Rescaling(1 / 255, name="to_unit", dtype=dtype)(inputs)
     x = skip = prelu(conv(x, channels, 9, "head"), "head_prelu")
     for block in block_names(blocks):
         y = prelu(normalised(x, f"{block}_conv1"), f"{block}_prelu")
-        x = layers.Add(name=block)([x, normalised(y, f"{block}_conv2")])
-    x = layers.Add(name="skip")([normalised(x, "trunk"), skip])
+        x = layers.Add(name=block, dtype=dtype)([x, normalised(y, f"{block}_conv2")])
+    x = layers.Add(name="skip", dtype=dtype)([normalised(x, "trunk"), skip])
     for up in ("up1", "up2"):
-        x = DepthToSpace(name=f"{up}_shuffle")(conv(x, 4 * channels, 3, up))
+        x = DepthToSpace(name=f"{up}_shuffle", dtype=dtype)(conv(x, 4 * channels, 3, up))
         x = prelu(x, f"{up}_prelu")
-    return keras.Model(inputs, to_0_255(conv(x, 3, 9, "tail"), tanh), name=name)
+    return keras.Model(inputs, to_0_255(conv(x, 3, 9, "tail"), tanh, dtype), name=name)
 
 
-def srcnn(filters: tuple[int, int] = (64, 32), name: str = "srcnn") -> keras.Model:
-    """SRCNN 9-5-5 on RGB (Dong et al. 2014, section 3), which refines an image upscaled by bicubic interpolation."""
-    inputs = keras.Input((None, None, 3), name="upscaled")
-    x = layers.Rescaling(1 / 255, name="to_unit")(inputs)
-    x = layers.Conv2D(filters[0], 9, padding="same", activation="relu", name="patches")(x)
-    x = layers.Conv2D(filters[1], 5, padding="same", activation="relu", name="mapping")(x)
-    x = layers.Conv2D(3, 5, padding="same", name="reconstruction")(x)
-    return keras.Model(inputs, to_0_255(x), name=name)
+def srcnn(filters: tuple[int, int] = (64, 32), name: str = "srcnn", dtype: str | None = None) -> keras.Model:
+    """SRCNN 9-5-5 on RGB (Dong et al. 2014, section 3), which refines an image upscaled by bicubic interpolation.
+
+    ``dtype`` as for ``generator``.
+    """
+    inputs = rgb_input("upscaled")
+    x = layers.Rescaling(1 / 255, name="to_unit", dtype=dtype)(inputs)
+    x = conv2d(filters[0], 9, "patches", dtype, activation="relu")(x)
+    x = conv2d(filters[1], 5, "mapping", dtype, activation="relu")(x)
+    x = conv2d(3, 5, "reconstruction", dtype)(x)
+    return keras.Model(inputs, to_0_255(x, dtype=dtype), name=name)
+
+
+def rgb_input(name: str) -> keras.KerasTensor:
+    return keras.Input((None, None, 3), name=name, dtype="float32")
+
+
+def conv2d(filters: int, size: int, name: str, dtype: str | None, activation: str | None = None) -> layers.Conv2D:
+    return layers.Conv2D(
+        filters, size, padding="same", activation=activation, data_format="channels_last", name=name, dtype=dtype
+    )
+
+
+def kernel_shapes(blocks: int, channels: int) -> list[tuple[int, ...]]:
+    """The shapes of all kernels of a ``generator``, in order."""
+    body = [(3, 3, channels, channels)] * (2 * blocks + 1)
+    return [(9, 9, 3, channels), *body, *[(3, 3, channels, 4 * channels)] * 2, (9, 9, channels, 3)]
+
+
+def model_with_kernels(shapes: list[tuple[int, ...]], batch_norm: bool) -> keras.Model:
+    """The ``generator`` or ``srcnn`` in float32 whose kernels have these shapes. Raises ValueError if none has.
+
+    A generator with batch normalisation has the tanh output of the paper and the course.
+    """
+    blocks, filters = (len(shapes) - 5) // 2, [shape[-1] for shape in shapes]
+    if filters and shapes == kernel_shapes(blocks, filters[0]):
+        return generator(blocks, filters[0], batch_norm, tanh=batch_norm, dtype="float32")
+    if len(shapes) == 3 and shapes == [(9, 9, 3, filters[0]), (5, 5, filters[0], filters[1]), (5, 5, filters[1], 3)]:
+        return srcnn(tuple(filters[:2]), dtype="float32")
+    raise ValueError(f"no network has kernels of the shapes {shapes}")
 
 
 class Convolution(NamedTuple):
@@ -111,14 +149,12 @@ def fuse(model: keras.Model) -> Fused:
     convs, prelus, norms = of(layers.Conv2D), of(layers.PReLU), of(layers.BatchNormalization)
     count = len(prelus) - 3
     channels = convs[0].filters if convs else 0
-    kernels = [(9, 9, 3, channels), *[(3, 3, channels, channels)] * (2 * count + 1)]
-    kernels += [(3, 3, channels, 4 * channels)] * 2 + [(9, 9, channels, 3)]
     found = [tuple(layer.kernel.shape) for layer in convs]
     counts = [len(layer.get_weights()) for layer in (*convs, *norms)]
     slopes = [layer.get_weights()[0] for layer in prelus]
     if (
         count < 0
-        or found != kernels
+        or found != kernel_shapes(count, channels)
         or counts != [2] * len(convs) + [4] * len(norms)
         or len(norms) not in (0, 2 * count + 1)
         or any(values.shape != (1, 1, channels) for values in slopes)
@@ -139,11 +175,12 @@ def block_names(blocks: int) -> list[str]:
     return [f"block{i:02d}" for i in range(blocks)]
 
 
-def to_0_255(x: keras.KerasTensor, tanh: bool = False) -> keras.KerasTensor:
+def to_0_255(x: keras.KerasTensor, tanh: bool = False, dtype: str | None = None) -> keras.KerasTensor:
     """Rescale the network's output from [0, 1], or from tanh's [-1, 1], to [0, 255]."""
     if tanh:
-        return layers.Rescaling(127.5, 127.5, name="to_0_255")(layers.Activation("tanh", name="tanh")(x))
-    return layers.Rescaling(255, name="to_0_255")(x)
+        x = layers.Activation("tanh", name="tanh", dtype=dtype)(x)
+        return layers.Rescaling(127.5, 127.5, name="to_0_255", dtype=dtype)(x)
+    return layers.Rescaling(255, name="to_0_255", dtype=dtype)(x)
 
 
 def fold_batch_norm(convolution: layers.Conv2D, batch_norm: layers.BatchNormalization | None = None) -> Convolution:

@@ -16,7 +16,8 @@ class Strips:
     """A ``generator`` evaluated strip by strip with line buffers (Alwani et al. 2016, fused-layer CNN accelerators).
 
     Every convolution keeps the last rows of its input and prepends them to those of the next strip. So nothing is
-    computed twice, memory does not grow with the image's height, and the result is that of the whole image.
+    computed twice, memory does not grow with the image's height, and the result is that of the whole image. The kept
+    rows, the line buffers, come in the order in which ``next_strip`` calls ``extend`` and ``add``.
 
     model: a ``network.generator``; its weights are copied.  dtype: of the arithmetic, "float32" or "bfloat16".
 
@@ -120,6 +121,6 @@ class Strips:
         return to_uint8(x), kept
 
 
-def to_uint8(x: tf.Tensor) -> tf.Tensor:
-    """Clip to [0, 255] and round."""
+def to_uint8(x):
+    """A tensor of grey levels, clipped to [0, 255] and rounded."""
     return tf.cast(tf.round(tf.clip_by_value(x, 0, 255)), tf.uint8)

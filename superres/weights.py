@@ -3,28 +3,28 @@
 import functools
 import hashlib
 import io
+import math
 import os
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
-from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from tqdm import TqdmWarning
 
 if TYPE_CHECKING:
     import keras
 
 FOLDER = Path(__file__).resolve().parent.parent / "weights"
 BUNDLED = ("srgan", "srresnet", "srcnn")
+
+# The most that is read of a file: an SRGAN generator has 93 arrays of 6.2 million bytes in all, with batch
+# normalisation 225.
+MOST_ARRAYS, MOST_BYTES = 1000, 2**26
+
 EXPECTED = f"expected one of {', '.join(BUNDLED)}, srgan:ALPHA, a weights file, or hf://OWNER/REPO/FILE[@REVISION]"
 
 
@@ -56,33 +56,34 @@ def load(source, version):
     """``load_generator``; ``version`` is only a cache key, which changes with the file that ``source`` names."""
     if source.startswith("srgan:"):
         return build(interpolated(source), source)
+    if source in BUNDLED:
+        return build(bundled(source), source)
     return build(read_arrays(locate(source), source), source)
 
 
 def locate(source):
-    """The local path of the file that ``source`` names; bundled ones are verified, those of the hub downloaded."""
-    if source in BUNDLED:
-        return bundled(source)
+    """The local path of the file that ``source`` names; that of the hub is downloaded."""
     if source.startswith("hf://"):
         return download(source)
     if os.path.isfile(source):
         return source
-    if os.path.isdir(source):
-        raise ValueError(f"{source}: a folder, not a weights file")
+    if os.path.exists(source):
+        raise ValueError(f"{source}: a folder, pipe or device, expected a weights file")
     if source == Path(source).stem:
         raise ValueError(f"unknown weights {source!r}: {EXPECTED}")
     raise FileNotFoundError(f"{source}: no such weights file")
 
 
 def bundled(name):
-    """The path of a file under ``weights/``, checked against ``weights/SHA256SUMS`` (as ``sha256sum -c``)."""
+    """The arrays of a file under ``weights/``, checked against ``weights/SHA256SUMS`` (as ``sha256sum -c``)."""
     path = FOLDER / f"{name}_x4.keras"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: the bundled weights are missing; restore them with git checkout")
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
     if f"{found}  {path.name}" not in (FOLDER / "SHA256SUMS").read_text().splitlines():
         raise ValueError(f"{path}: SHA-256 {found} is not the one in SHA256SUMS; restore the file with git checkout")
-    return path
+    return read_arrays(io.BytesIO(content), path)
 
 
 def interpolated(source):
@@ -93,52 +94,65 @@ def interpolated(source):
         alpha = np.nan
     if not 0 <= alpha <= 1:
         raise ValueError(f"weights {source!r}: expected srgan:ALPHA with ALPHA between 0 (SRResNet) and 1 (SRGAN)")
-    ends = (read_arrays(bundled(name), source) for name in ("srresnet", "srgan"))
+    ends = map(bundled, ("srresnet", "srgan"))
     return [[(1 - alpha) * a + alpha * b for a, b in zip(*pair, strict=True)] for pair in zip(*ends, strict=True)]
 
 
 def download(source):
     """The local path of a file on the Hugging Face Hub; HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE are honoured."""
-    match = re.fullmatch(r"hf://([^/@]+/[^/@]+)/([^@]+)(?:@(.+))?", source)
-    if match is None:
+    # Of a revision, the hub's library makes the name of a file: no part of it may begin with a dot.
+    match = re.fullmatch(r"hf://([^/@]+/[^/@]+)/([^@]+)(?:@([\w-][\w.-]*(?:/[\w-][\w.-]*)*))?", source)
+    if match is None or not {"", ".", ".."}.isdisjoint(re.split(r"[/\\]", match[2])):
         raise ValueError(f"{source}: expected hf://OWNER/REPO/FILE[@REVISION]")
     repository, file, revision = match.groups()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TqdmWarning)  # about widgets for its progress bar, in a notebook without them
+        import huggingface_hub as hub
+        from huggingface_hub import errors
     try:
-        if not isinstance(try_to_load_from_cache(repository, file, revision=revision), str):
+        if not isinstance(hub.try_to_load_from_cache(repository, file, revision=revision), str):
             # Fails at once if the hub cannot be reached; hf_hub_download would retry for minutes.
-            get_hf_file_metadata(hf_hub_url(repository, file, revision=revision))
-        return hf_hub_download(repository, file, revision=revision)
-    except HFValidationError as error:
+            hub.get_hf_file_metadata(hub.hf_hub_url(repository, file, revision=revision))
+        return hub.hf_hub_download(repository, file, revision=revision)
+    except errors.HFValidationError as error:
         raise ValueError(f"{source}: {error}") from error
-    except RepositoryNotFoundError as error:
+    except errors.RepositoryNotFoundError as error:
         raise FileNotFoundError(f"{source}: the hub has no repository {repository}, or keeps it private") from error
-    except RevisionNotFoundError as error:
+    except errors.RevisionNotFoundError as error:
         raise FileNotFoundError(f"{source}: {repository} on the hub has no revision {revision}") from error
     except Exception as error:
         # LocalEntryNotFoundError means that the hub could not be reached. The types of other connection errors depend
         # on the HTTP library that this version of huggingface_hub uses.
-        if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+        if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
             raise FileNotFoundError(f"{source}: {repository} on the hub has no file {file}") from error
         reason = str(error).partition("\n")[0]
         raise ConnectionError(f"{source}: not in the cache, and the download from the hub failed: {reason}") from error
 
 
-def read_arrays(path, source):
+def read_arrays(file, source):
     """The arrays of all layers that have any, [[kernel, bias], [slopes], ...], from a Keras 3 or Keras 2 weights file.
+
+    file: a path or a binary file.
 
     Layers of one class are in the network's order; layers of different classes only in a Keras 2 file.
     """
     try:
-        if zipfile.is_zipfile(path):
-            # zipfile compares the checksum only if a member is read to its end.
-            with zipfile.ZipFile(path) as archive:
-                path = io.BytesIO(archive.read("model.weights.h5"))
-        with h5py.File(path) as file:
-            return arrays_of(file)
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                check_bytes(archive.getinfo("model.weights.h5").file_size)
+                # zipfile compares the checksum only if a member is read to its end.
+                file = io.BytesIO(archive.read("model.weights.h5"))
+        with h5py.File(file) as weights:
+            return arrays_of(weights)
     except Exception as error:  # h5py and zipfile raise exceptions of many types for damaged files
         raise ValueError(
             f"{source}: not a weights file, or a damaged one ({error}): expected .keras, .weights.h5 or Keras 2 .h5"
         ) from error
+
+
+def check_bytes(count):
+    if count > MOST_BYTES:
+        raise ValueError(f"its arrays take {count:,} bytes, expected at most {MOST_BYTES:,}")
 
 
 def arrays_of(file):
@@ -154,37 +168,37 @@ def arrays_of(file):
 
         groups = [weights["layers"][name]["vars"] for name in sorted(weights["layers"], key=order)]
         layers = [[group[str(i)] for i in range(len(group))] for group in groups]
-    return [[array(dataset, file) for dataset in layer] for layer in layers if layer]
+    datasets = [dataset for layer in layers for dataset in layer]
+    if len(datasets) > MOST_ARRAYS:
+        raise ValueError(f"it has {len(datasets):,} arrays, expected at most {MOST_ARRAYS:,}")
+    for dataset in datasets:
+        if dataset.file != file or dataset.external or dataset.is_virtual:
+            raise ValueError(f"{dataset.name} is kept outside it")
+    check_bytes(sum(map(bytes_of, datasets)))
+    arrays = [[np.asarray(dataset, np.float32) for dataset in layer] for layer in layers if layer]
+    if not all(np.isfinite(array).all() for layer in arrays for array in layer):
+        raise ValueError("some of its values are infinite or no numbers")
+    return arrays
 
 
-def array(dataset, file):
-    """The values of an HDF5 dataset, float32. Raises ValueError if they are in another file, which HDF5 can link to."""
-    if dataset.file != file or dataset.external or dataset.is_virtual:
-        raise ValueError(f"{dataset.name} is kept outside it")
-    return np.asarray(dataset, np.float32)
+def bytes_of(dataset):
+    """What it takes to read an HDF5 dataset as float32: of a chunk all is decompressed, however little is used."""
+    return max(dataset.size, math.prod(dataset.chunks or ())) * max(dataset.dtype.itemsize, 4)
 
 
 def build(layers, source):
     """The network whose layers fit these arrays, loaded with them. Raises ValueError if there is none."""
     from superres import network  # imports Keras, which takes seconds: errors in names are said before
 
-    kernels = [arrays[0] for arrays in layers if arrays[0].ndim == 4]
-    filters = [kernel.shape[-1] for kernel in kernels]
-    norms = any(len(arrays) == 4 for arrays in layers)
+    kernels = [arrays[0].shape for arrays in layers if arrays[0].ndim == 4]
     try:
-        if not kernels or kernels[0].shape[:3] != (9, 9, 3):
-            raise ValueError("both networks begin with a 9x9 convolution of RGB")
-        if len(kernels) == 3:
-            model = network.srcnn(filters[:2])
-        else:
-            # The course's files have the paper's topology: batch normalisation and a tanh output.
-            model = network.generator((len(kernels) - 5) // 2, filters[0], batch_norm=norms, tanh=norms)
+        model = network.model_with_kernels(kernels, batch_norm=any(len(arrays) == 4 for arrays in layers))
         targets = [layer for layer in model.layers if layer.weights]
         # The number of arrays tells the class of a layer; a stable sort by it keeps the order within each class.
         for layer, arrays in zip(sorted(targets, key=lambda x: len(x.weights)), sorted(layers, key=len), strict=True):
             layer.set_weights(arrays)
     except ValueError as error:
-        shapes = ", ".join("x".join(map(str, kernel.shape)) for kernel in kernels[:3])
+        shapes = ", ".join("x".join(map(str, shape)) for shape in kernels[:3])
         raise ValueError(
             f"{source}: the weights of another network ({len(kernels)} convolutions, the first of shapes [{shapes}]): "
             "expected an SRGAN generator (37 convolutions: 16 residual blocks of 64 channels) or an SRCNN 9-5-5"
