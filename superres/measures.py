@@ -61,11 +61,6 @@ def checkerboard_strength(image: np.ndarray) -> float:
     return by_sub_pixel.std() / by_sub_pixel.mean() if by_sub_pixel.any() else 0.0
 
 
-def edge_density(image: np.ndarray) -> float:
-    """Share of the pixels, in [0, 1], that are edges of Y (Canny 1986, thresholds 100 and 200)."""
-    return np.mean(cv2.Canny(luma(image).astype(np.uint8), 100, 200) > 0)
-
-
 def fine_detail(image: np.ndarray) -> float:
     """Root mean square of Y, in grey levels, above 1/8 cycle per pixel: what an image 4 times smaller cannot hold."""
     frequency, power = power_per_frequency(image)
@@ -80,13 +75,6 @@ def coherence(image: np.ndarray, sigma: float = 4) -> float:
     """
     yy, yx, xx = structure_tensor(luma(image), sigma=sigma, mode="nearest")
     return np.hypot(yy - xx, 2 * yx).sum() / (yy + xx).sum()
-
-
-def colourfulness(image: np.ndarray) -> float:
-    """The measure of Hasler and Suesstrunk 2003: 0 is grey, above 80 is very colourful."""
-    red, green, blue = np.moveaxis(image.astype(float), 2, 0)
-    opponents = red - green, (red + green) / 2 - blue
-    return np.hypot(*map(np.std, opponents)) + 0.3 * np.hypot(*map(np.mean, opponents))
 
 
 def power_per_frequency(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -121,22 +109,6 @@ def flicker(frames, originals, step=2):
         changes += np.abs(luma(following) - luma(frame))[static].sum()
         count += static.sum()
     return changes / max(count, 1)
-
-
-def power_spectrum(image, size=64):
-    """Two-dimensional power spectrum of Y (grey levels squared), (size, size), frequency zero in the middle.
-
-    The mean over half overlapping tiles (Welch 1967) each way, which a single transform's speckle does not hide.
-    Raises ValueError for an image smaller than a tile.
-    """
-    y = luma(image)
-    if min(y.shape) < size:
-        raise ValueError(f"expected an image of {size} pixels each way at least, got {y.shape[1]}x{y.shape[0]}")
-    tiles = np.lib.stride_tricks.sliding_window_view(y, (size, size))[:: size // 2, :: size // 2]
-    window = np.outer(np.hanning(size), np.hanning(size))
-    level = np.average(tiles, axis=(2, 3), weights=np.broadcast_to(window, tiles.shape))[..., None, None]
-    power = np.abs(np.fft.fft2((tiles - level) * window)) ** 2 / (window**2).sum() / size**2
-    return np.fft.fftshift(power.mean(axis=(0, 1)))
 
 
 def changed_static_pixels(frames, shown):
