@@ -61,11 +61,6 @@ def checkerboard_strength(image: np.ndarray) -> float:
     return by_sub_pixel.std() / by_sub_pixel.mean() if by_sub_pixel.any() else 0.0
 
 
-def edge_density(image: np.ndarray) -> float:
-    """Share of the pixels, in [0, 1], that are edges of Y (Canny 1986, thresholds 100 and 200)."""
-    return np.mean(cv2.Canny(luma(image).astype(np.uint8), 100, 200) > 0)
-
-
 def fine_detail(image: np.ndarray) -> float:
     """Root mean square of Y, in grey levels, above 1/8 cycle per pixel: what an image 4 times smaller cannot hold."""
     frequency, power = power_per_frequency(image)
@@ -80,13 +75,6 @@ def coherence(image: np.ndarray, sigma: float = 4) -> float:
     """
     yy, yx, xx = structure_tensor(luma(image), sigma=sigma, mode="nearest")
     return np.hypot(yy - xx, 2 * yx).sum() / (yy + xx).sum()
-
-
-def colourfulness(image: np.ndarray) -> float:
-    """The measure of Hasler and Suesstrunk 2003: 0 is grey, above 80 is very colourful."""
-    red, green, blue = np.moveaxis(image.astype(float), 2, 0)
-    opponents = red - green, (red + green) / 2 - blue
-    return np.hypot(*map(np.std, opponents)) + 0.3 * np.hypot(*map(np.mean, opponents))
 
 
 def power_per_frequency(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -123,22 +111,6 @@ def flicker(frames, originals, step=2):
     return changes / max(count, 1)
 
 
-def power_spectrum(image, size=64):
-    """Two-dimensional power spectrum of Y (grey levels squared), (size, size), frequency zero in the middle.
-
-    The mean over half overlapping tiles (Welch 1967) each way, which a single transform's speckle does not hide.
-    Raises ValueError for an image smaller than a tile.
-    """
-    y = luma(image)
-    if min(y.shape) < size:
-        raise ValueError(f"expected an image of {size} pixels each way at least, got {y.shape[1]}x{y.shape[0]}")
-    tiles = np.lib.stride_tricks.sliding_window_view(y, (size, size))[:: size // 2, :: size // 2]
-    window = np.outer(np.hanning(size), np.hanning(size))
-    level = np.average(tiles, axis=(2, 3), weights=np.broadcast_to(window, tiles.shape))[..., None, None]
-    power = np.abs(np.fft.fft2((tiles - level) * window)) ** 2 / (window**2).sum() / size**2
-    return np.fft.fftshift(power.mean(axis=(0, 1)))
-
-
 def changed_static_pixels(frames, shown):
     """Of the pixels that ``frames`` leave as they were in the frame before, the share that changes in ``shown``.
 
@@ -156,3 +128,21 @@ def markdown_table(header, rows) -> str:
     """A table whose first column is text, aligned left, and whose others are numbers, aligned right."""
     lines = [header, (":---", *("---:" for _ in header[1:])), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def over_sharpened(original: np.ndarray, image: np.ndarray, block: int = 32) -> float:
+    """Share of the blocks, in [0, 1], whose fine detail exceeds the original's by over a quarter and a grey level.
+
+    Fine detail is the root mean square of Y less a Gaussian of sigma 1.5. Raises ValueError for images without a block.
+    """
+    new, old = (block_detail(luma(rgb), block) for rgb in (image, original))
+    if not old.size:
+        raise ValueError(f"expected an image of {block} pixels each way at least, got shape {original.shape}")
+    return np.mean((new > 1.25 * old) & (new > old + 1))
+
+
+def block_detail(y, block):
+    squares = (y - cv2.GaussianBlur(y, (0, 0), 1.5)) ** 2
+    height, width = (length // block for length in y.shape)
+    blocks = squares[: height * block, : width * block].reshape(height, block, width, block)
+    return np.sqrt(blocks.mean(axis=(1, 3)))

@@ -69,14 +69,6 @@ def test_checkerboard_strength_is_the_spread_of_the_sub_pixels_detail(rng):
     assert measures.checkerboard_strength(np.zeros((8, 8, 3), np.uint8)) == 0
 
 
-@pytest.mark.parametrize(("step", "columns"), [(30, 0), (55, 0), (70, 1)])
-def test_edges_are_steps_of_50_levels_of_y(step, columns):
-    """Sobel's gradient of a step is 4 times the step; Canny's upper threshold is 200."""
-    image = np.full((32, 64, 3), 100, np.uint8)
-    image[:, 32:] += step
-    assert measures.edge_density(image) == columns / 64
-
-
 @pytest.mark.parametrize(("frequency", "share"), [(0.02, 0), (0.1, 0), (0.15, 1), (0.3, 1)])
 def test_fine_detail_is_the_root_mean_square_above_an_eighth_of_a_cycle(frequency, share):
     assert measures.fine_detail(waves(96, 96, frequency)) == pytest.approx(share * WAVE / np.sqrt(2), rel=0.02, abs=1)
@@ -88,17 +80,6 @@ def test_coherence_is_1_for_stripes_and_0_for_noise(rng):
     for image in (stripes, stripes.swapaxes(0, 1), diagonal, diagonal[::-1]):
         assert measures.coherence(image) == pytest.approx(1, abs=0.03)
     assert measures.coherence(rng.integers(0, 256, (96, 96, 3), np.uint8)) < 0.3
-
-
-def test_colourfulness_by_hand():
-    def halves(*colours):
-        return np.array(colours, np.uint8).reshape(1, 2, 3).repeat(4, axis=0)
-
-    assert measures.colourfulness(waves(8, 8, 0.1)) == 0
-    # Red and green: R - G is +-255, (R + G) / 2 - B always 127.5.
-    assert measures.colourfulness(halves((255, 0, 0), (0, 255, 0))) == pytest.approx(255 + 0.3 * 127.5)
-    # Blue and yellow: R - G is 0, (R + G) / 2 - B is +-255.
-    assert measures.colourfulness(halves((0, 0, 255), (255, 255, 0))) == pytest.approx(255)
 
 
 def test_power_of_a_wave_is_half_its_amplitude_squared():
@@ -127,20 +108,6 @@ def test_spectrum_of_white_noise_is_flat(rng):
     np.testing.assert_allclose(power[2:] * 128**2, measures.luma(noise).var(), rtol=0.15)
 
 
-def test_two_dimensional_spectrum_peaks_where_the_stripes_are():
-    power = measures.power_spectrum(waves(160, 200, 0.25))
-    assert power.shape == (64, 64)
-    peaks = {tuple(np.subtract(peak, 32)) for peak in np.argwhere(power > power.max() / 2)}
-    assert peaks == {(0, -16), (0, 16)}
-
-
-def test_two_dimensional_spectrum_adds_up_to_the_variance(rng):
-    noise = rng.integers(0, 256, (256, 256, 3), np.uint8)
-    assert measures.power_spectrum(noise).sum() == pytest.approx(measures.luma(noise).var(), rel=0.05)
-    with pytest.raises(ValueError, match="64 pixels"):
-        measures.power_spectrum(noise[:63])
-
-
 def test_changed_static_pixels_are_counted():
     frames = np.zeros((3, 2, 2, 3), np.uint8)
     frames[1:, 0, 0] = 9  # moves once: 7 of the 8 pixels that follow another are static
@@ -161,3 +128,13 @@ def test_flicker_counts_what_changes_where_the_original_does_not():
     assert measures.flicker(original, original) == measures.flicker(moving, moving) == 0
     assert measures.flicker(frames, moving) == pytest.approx(219 / 2)
     assert measures.flicker(frames, original) == pytest.approx(219 / 4 + 219 * 200 / 255 / 2)
+
+
+def test_over_sharpened_blocks_are_counted(rng):
+    soft = np.full((64, 64, 3), 128, np.uint8)
+    sharp = soft.copy()
+    sharp[4:28, 4:28] = rng.integers(0, 256, (24, 24, 1), np.uint8)  # within one of four blocks
+    assert measures.over_sharpened(soft, sharp) == 0.25
+    assert measures.over_sharpened(soft, soft) == 0 == measures.over_sharpened(sharp, soft)
+    with pytest.raises(ValueError, match="32 pixels"):
+        measures.over_sharpened(soft[:16], soft[:16])

@@ -1,30 +1,26 @@
-"""What the notebook shows: images side by side, a before/after slider, tables, plots and diagrams."""
+"""What the notebook shows: images side by side, a before/after slider, a blind test, tables, plots and diagrams."""
 
-from superres.figures.diagrams import draw_discriminator, draw_generator, draw_srcnn
-from superres.figures.page import before_after, show, show_file
-from superres.figures.plots import (
-    perception_distortion,
-    property_gains,
-    psnr_ssim_curves,
-    resolution_curves,
-    spectra,
-    spectra_2d,
-)
-from superres.figures.sheets import crops, mosaic, overview, side_by_side, zoom
+from superres.figures.blind import blind_key, blind_test, draw_trials
+from superres.figures.diagrams import draw_srcnn, draw_srgan
+from superres.figures.page import badges, show, slider
+from superres.figures.plots import perception_distortion, spectra
+from superres.figures.sheets import close_up, grid, mosaic, overview, side_by_side, with_psnr, zoom
 from superres.figures.tables import (
     categories_table,
-    correlations_table,
+    clips_table,
+    correlations,
     degradations_table,
-    flicker_table,
+    gains_table,
     gif_table,
     metrics_table,
     model_card_table,
+    over_sharpening_table,
     psnr_gains,
 )
 
 __all__ = [
-    "before_after", "categories_table", "correlations_table", "crops", "degradations_table", "draw_discriminator",
-    "draw_generator", "draw_srcnn", "flicker_table", "gif_table", "metrics_table", "model_card_table", "mosaic",
-    "overview", "perception_distortion", "property_gains", "psnr_gains", "psnr_ssim_curves", "resolution_curves",
-    "show", "show_file", "side_by_side", "spectra", "spectra_2d", "zoom",
+    "badges", "blind_key", "blind_test", "categories_table", "clips_table", "close_up", "correlations",
+    "degradations_table", "draw_srcnn", "draw_srgan", "draw_trials", "gains_table", "gif_table", "grid",
+    "metrics_table", "model_card_table", "mosaic", "over_sharpening_table", "overview", "perception_distortion",
+    "psnr_gains", "show", "side_by_side", "slider", "spectra", "with_psnr", "zoom",
 ]  # fmt: skip

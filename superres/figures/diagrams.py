@@ -20,34 +20,24 @@ def draw_srcnn() -> Figure:
         ("SR\n4h x 4w x 3", IMAGE),
     ]
     notes = {2: "1. patch extraction\nand representation", 3: "2. non-linear\nmapping", 4: "3. reconstruction"}
-    return draw_chain(stages, notes)
+    figure, axes = chains(1)
+    draw_chain(axes[0], stages, notes)
+    return figure
 
 
-def draw_generator() -> Figure:
-    """The generator of SRGAN as this project uses it (after Ledig et al. 2017, fig. 4)."""
-    stages = [
+def draw_srgan() -> Figure:
+    """The generator as this project uses it, and the paper's discriminator (Ledig et al. 2017, fig. 4)."""
+    generator = [
         ("LR\nh x w x 3", IMAGE),
         ("Conv 9x9\n64\nPReLU", CONVOLUTION),
-        ("Conv 3x3, 64\nPReLU\nConv 3x3, 64\n+ input", RESIDUAL),
+        ("Conv 3x3\nPReLU\nConv 3x3\n+ input", RESIDUAL),
         ("Conv 3x3\n64\n+ head", CONVOLUTION),
         ("Conv 3x3\n256\nshuffle x2\nPReLU", UPSCALING),
         ("Conv 3x3\n256\nshuffle x2\nPReLU", UPSCALING),
         ("Conv 9x9\n3", CONVOLUTION),
         ("SR\n4h x 4w x 3", IMAGE),
     ]
-    figure = draw_chain(stages, {2: "residual block,\n16 times", 4.5: "two sub-pixel steps"})
-    axis = figure.axes[0]
-    skip = FancyArrowPatch(
-        (1, 0.62), (3, 0.62), connectionstyle="arc3,rad=-0.25", arrowstyle="->", mutation_scale=12, linestyle="--"
-    )
-    axis.add_patch(skip)
-    axis.text(2, 1.25, "global skip connection", ha="center", va="center", fontsize=10)
-    return figure
-
-
-def draw_discriminator() -> Figure:
-    """The discriminator of the SRGAN paper (Ledig et al. 2017, fig. 4)."""
-    stages = [
+    discriminator = [
         ("HR or SR", IMAGE),
         ("Conv 3x3, 64\nLeakyReLU", CONVOLUTION),
         ("Conv 3x3\nBatchNorm\nLeakyReLU", RESIDUAL),
@@ -55,14 +45,26 @@ def draw_discriminator() -> Figure:
         ("Dense 1\nsigmoid", OTHER),
         ("P(real)", IMAGE),
     ]
-    return draw_chain(stages, {2: "7 times: 64 to 512 channels,\nevery other one halves the size"})
+    figure, (above, below) = chains(2)
+    draw_chain(above, generator, {2: "residual block, 64\nchannels, 16 times", 4.5: "two sub-pixel steps"})
+    skip = {"connectionstyle": "arc3,rad=-0.12", "arrowstyle": "->", "mutation_scale": 12, "linestyle": "--"}
+    above.add_patch(FancyArrowPatch((1, 0.62), (3, 0.62), **skip))
+    above.text(2, 1.05, "global skip connection", ha="center", va="center", fontsize=10)
+    draw_chain(below, discriminator, {2: "7 times: 64 to 512 channels,\nevery other one halves the size"})
+    return figure
 
 
-def draw_chain(stages, notes) -> Figure:
+def chains(count):
+    """A figure and an array of axes, one above the other."""
+    figure = Figure((WIDTH / 96, 2.1 * count))
+    axes = figure.subplots(count, squeeze=False)[:, 0]
+    figure.subplots_adjust(0, 0, 1, 1, hspace=0)
+    return figure, axes
+
+
+def draw_chain(axis, stages, notes):
     """Boxes (text, colour) from left to right with arrows between them, and notes, {position: text}, below."""
-    figure = Figure((WIDTH / 96, 2.4))
-    axis = figure.add_axes((0, 0, 1, 1))
-    axis.set(xlim=(-0.55, len(stages) - 0.45), ylim=(-1.3, 1.45))
+    axis.set(xlim=(-0.55, len(stages) - 0.45), ylim=(-1.2, 1.2))
     axis.axis("off")
     for i, (text, colour) in enumerate(stages):
         box = FancyBboxPatch((i - 0.42, -0.58), 0.84, 1.16, boxstyle="round,pad=0.02", facecolor=colour, alpha=0.55)
@@ -72,4 +74,3 @@ def draw_chain(stages, notes) -> Figure:
         axis.add_patch(FancyArrowPatch((i + 0.43, 0), (i + 0.57, 0), arrowstyle="->", mutation_scale=12))
     for position, note in notes.items():
         axis.text(position, -0.72, note, ha="center", va="top", fontsize=10)
-    return figure

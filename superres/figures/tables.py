@@ -11,19 +11,15 @@ from superres.measures import (
     blur,
     changed_static_pixels,
     coherence,
-    colourfulness,
-    edge_density,
     fine_detail,
     flicker,
-    luma,
     markdown_table,
+    over_sharpened,
     psnr,
     psnr_ssim,
 )
 
-PROPERTIES = {
-    "Edge density": edge_density, "Fine detail": fine_detail, "Coherence": coherence, "Colourfulness": colourfulness,
-}  # fmt: skip
+PROPERTIES = {"Fine detail": fine_detail, "Coherence": coherence}
 
 
 def metrics_table(images, original) -> Markdown:
@@ -33,6 +29,17 @@ def metrics_table(images, original) -> Markdown:
     return Markdown(
         markdown_table(("", "PSNR (dB)", "SSIM", "Blur"), [*rows, ("Original", "", "", f"{blur(original):.3f}")])
     )
+
+
+def over_sharpening_table(results) -> Markdown:
+    """PSNR, and the share of the blocks that are sharper than the original's; results: {input: {method: image}}."""
+    first, *_ = results.values()
+    rows = []
+    for method in first:
+        if method != "Original":
+            pairs = [(images["Original"], images[method]) for images in results.values()]
+            rows.append((method, *(f"{psnr(*pair):.2f} / {over_sharpened(*pair):.0%}" for pair in pairs)))
+    return Markdown(markdown_table(("PSNR (dB) / over-sharpened blocks", *results), rows))
 
 
 def gif_table(files, frames) -> Markdown:
@@ -53,14 +60,15 @@ def gif_table(files, frames) -> Markdown:
     return Markdown(markdown_table(header, rows))
 
 
-def flicker_table(clips, originals) -> Markdown:
-    """Flicker and mean PSNR of some clips, {title: frames}, against the original frames, and the originals' flicker."""
-    rows = [
-        (title, f"{flicker(frames, originals):.2f}", f"{np.mean(list(map(psnr, originals, frames))):.2f}")
-        for title, frames in clips.items()
-    ]
-    header = "", "Flicker (grey levels)", "PSNR (dB)"
-    return Markdown(markdown_table(header, [*rows, ("Original", f"{flicker(originals, originals):.2f}", "")]))
+def clips_table(clips, originals) -> Markdown:
+    """Mean PSNR and SSIM of some clips, {title: frames}, against the original frames, and everyone's flicker."""
+    rows = []
+    for title, frames in clips.items():
+        scores = [psnr_ssim(original, frame) for original, frame in zip(originals, frames, strict=True)]
+        mean_psnr, mean_ssim = np.mean(scores, axis=0)
+        rows.append((title, f"{mean_psnr:.2f}", f"{mean_ssim:.3f}", f"{flicker(frames, originals):.2f}"))
+    rows.append(("Original", "", "", f"{flicker(originals, originals):.2f}"))
+    return Markdown(markdown_table(("", "PSNR (dB)", "SSIM", "Flicker (grey levels)"), rows))
 
 
 def psnr_gains(images):
@@ -75,43 +83,59 @@ def categories_table(results) -> Markdown:
     """Properties of the originals, and PSNR gains; results: {category: {method: image}}."""
     rows = []
     for category, images in results.items():
-        properties = [f"{measure(images['Original']):.3g}" for measure in PROPERTIES.values()]
+        properties = [f"{measure(images['Original']):.2f}" for measure in PROPERTIES.values()]
         gains = psnr_gains(images)
         rows.append((category, *properties, *(f"{gain:+.2f}" for gain in gains.values())))
     return Markdown(markdown_table(("", *PROPERTIES, *(f"{method} (dB)" for method in gains)), rows))
 
 
-def correlations_table(results) -> Markdown:
-    """Spearman's rank correlation of the gains with each property, with its p-value; results as above."""
+def correlations(results):
+    """Spearman's rank correlation of the gains with each property, {(property, method): result}; results as above."""
     gains = [psnr_gains(images) for images in results.values()]
-    rows = []
+    tests = {}
     for name, measure in PROPERTIES.items():
         values = [measure(images["Original"]) for images in results.values()]
-        tests = [spearmanr(values, [gain[method] for gain in gains]) for method in gains[0]]
-        rows.append((name, *(f"{test.statistic:+.2f} (p = {test.pvalue:.3f})" for test in tests)))
-    return Markdown(markdown_table(("", *gains[0]), rows))
+        for method in gains[0]:
+            tests[name, method] = spearmanr(values, [gain[method] for gain in gains])
+    return tests
 
 
-def degradations_table(results, inputs) -> Markdown:
-    """How far each input is from the first, and every method's PSNR on it; results: {degradation: {method: image}}."""
-    clean, *_ = inputs.values()
+def gains_table(results, heading) -> Markdown:
+    """The PSNR of bicubic and by how many dB the others exceed it; results: {row: {method: image}}."""
     rows = []
-    for degradation, images in results.items():
-        error = np.sqrt(np.mean((luma(inputs[degradation]) - luma(clean)) ** 2))
-        bicubic = psnr(images["Original"], images["Bicubic"])
+    for name, images in results.items():
         gains = psnr_gains(images)
-        rows.append((degradation, f"{error:.1f}", f"{bicubic:.2f}", *(f"{gain:+.2f}" for gain in gains.values())))
-    header = "Input", "Input error (grey levels)", "Bicubic (dB)", *(f"{method} (dB)" for method in gains)
+        bicubic = psnr(images["Original"], images["Bicubic"])
+        rows.append((name, f"{bicubic:.2f}", *(f"{gain:+.2f}" for gain in gains.values())))
+    return Markdown(markdown_table((heading, "Bicubic (dB)", *(f"{method} (dB)" for method in gains)), rows))
+
+
+def degradations_table(results) -> Markdown:
+    """The mean PSNR of bicubic, the others' mean gains, and how often they exceed it.
+
+    results: {degradation: {category: {method: image}}}.
+    """
+    rows = []
+    for degradation, categories in results.items():
+        gains = [psnr_gains(images) for images in categories.values()]
+        bicubic = np.mean([psnr(images["Original"], images["Bicubic"]) for images in categories.values()])
+        columns = {method: [gain[method] for gain in gains] for method in gains[0]}
+        rows.append(
+            (degradation, f"{bicubic:.2f}",
+             *(f"{np.mean(values):+.2f} ({np.sum(np.array(values) > 0)})" for values in columns.values()))
+        )  # fmt: skip
+    header = "Input", "Bicubic (dB)", *(f"{method} (better, of {len(gains)})" for method in columns)
     return Markdown(markdown_table(header, rows))
 
 
-def model_card_table(path, data) -> Markdown:
-    """The rows of the model card's comparison with the course's generator that were measured on ``data``.
+def model_card_table(path) -> Markdown:
+    """The model card's comparison with the course's generator, as it stands there.
 
     Raises ValueError where the card has none.
     """
     lines = Path(path).read_text(encoding="utf-8").splitlines()
-    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith(f"| {data}: ")]
-    if not rows:
-        raise ValueError(f"{path}: no row starts with {data!r}")
-    return Markdown(markdown_table(("PSNR (dB) / perceptual distance", "clean", "cv2", "gif", "jpeg"), rows))
+    starts = [number for number, line in enumerate(lines) if line.startswith("| PSNR / distance |")]
+    if not starts:
+        raise ValueError(f"{path}: no table starts with '| PSNR / distance |'")
+    rows = [line.strip("| ").split(" | ") for line in lines[starts[0] : lines.index("", starts[0])]]
+    return Markdown(markdown_table(rows[0], rows[2:]))
