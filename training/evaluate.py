@@ -25,7 +25,7 @@ from superres.measures import checkerboard_strength, markdown_table, psnr_ssim
 from training import errors_in_one_line
 from training.data import find_originals, low_resolution, read_hr
 
-METHODS = {"bicubic": "Bicubic", "srcnn": "SRCNN", "srresnet": "SRResNet", "srgan": "SRGAN"}
+METHODS = {"bicubic": "Bicubic", "srcnn": "SRCNN", "srresnet": "SRResNet", "srgan": "SRGAN", "photo": "Photo"}
 
 
 def method(model: str) -> Callable:
