@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -215,14 +216,21 @@ def bad_files(folder):
 def test_your_own_image_says_in_one_line_what_is_wrong(committed, project, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(project[0])
     (cell,) = [cell.source for cell in code_cells(committed) if "my_file = " in cell.source]
-    frames = [Image.new("RGB", (16, 12), colour) for colour in ("red", "blue")]
-    animated = tmp_path / "animated.webp"
-    frames[0].save(animated, save_all=True, append_images=frames[1:])
-    for path, reason in {**bad_files(tmp_path), animated: "animated"}.items():
+
+    def lines_for(path):
         source, count = re.subn(r'my_file = ".*"', f"my_file = {str(path)!r}", cell)
+        assert count == 1
         exec(source, {"sys": sys, "subprocess": subprocess})
-        lines = capsys.readouterr().out.splitlines()
-        assert count == 1 and len(lines) == 1 and reason in lines[0] and path.stem in lines[0]
+        return capsys.readouterr().out.splitlines()
+
+    for path, reason in bad_files(tmp_path).items():
+        (line,) = lines_for(path)
+        assert reason in line and path.name in line
+    animated = tmp_path / "animated.webp"
+    first, second = (Image.new("RGB", (16, 12), colour) for colour in ("red", "blue"))
+    first.save(animated, save_all=True, append_images=[second])
+    result, warning = lines_for(animated)
+    assert Path(result).is_file() and "only the first of several frames" in warning
 
 
 @pytest.mark.parametrize("name", INPUTS)
