@@ -20,12 +20,13 @@ if __name__ == "__main__":  # before the imports, which take a second
     signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
 
 from superres import SCALE
-from superres.cli import handle_signals, main
+from superres.cli import main
 from superres.files import read_image, save_image
 from superres.frames import upscale_frames
 from superres.gif_reader import open_gif, read_gif
 from superres.gif_writer import save_gif
 from superres.image import bicubic_downscale, bicubic_upscale, check_image
+from superres.interruption import handle_signals
 
 __all__ = [
     "SCALE", "apply_srcnn", "apply_srgan", "bicubic_downscale", "bicubic_upscale",

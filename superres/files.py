@@ -160,16 +160,21 @@ def load_pixels(file, max_pixels):
         )
     if image.format == "PNG" and "transparency" in image.info:
         image.info["transparency"] = formats.transparent_value(image.info["transparency"], image.tile[0][-1])
-    for name in ("xmp", "XML:com.adobe.xmp"):  # editors that turn the pixels leave the orientation in it as it was
-        image.info.pop(name, None)
+    drop_xmp(image)
     try:
         image.load()
-        image.info.pop("XML:com.adobe.xmp", None)  # of a PNG, behind the pixels
+        drop_xmp(image)  # of a PNG, behind the pixels
     except Exception as error:
         if image.format == "TIFF" and image.info.get("compression") in RARE_COMPRESSIONS:
             raise UnreadableError(f"a TIFF of a kind that cannot be read here: {image.info['compression']}") from error
         raise
     return image
+
+
+def drop_xmp(image):
+    """Keep Pillow from turning an image by XMP, which editors that turn the pixels leave as it was."""
+    for name in ("xmp", "XML:com.adobe.xmp"):
+        image.info.pop(name, None)
 
 
 def load_damaged(file, max_pixels, note, error):

@@ -20,6 +20,7 @@ from PIL.ExifTags import IFD, Base
 import srgan
 from srgan import main
 from superres import cli, network, quiet, weights
+from superres.plan import method_label
 
 
 @pytest.fixture
@@ -290,6 +291,22 @@ def test_names_given_twice_and_names_that_are_shared(photos, image, capsys):
     assert len(capsys.readouterr().out.split()) == 5
 
 
+def test_a_name_that_a_file_of_another_folder_had_before_is_not_taken_for_done(photos, image, capsys):
+    """Cards of a camera, one after the other: IMG_0001.jpg is on each."""
+    cards = [Path(f"{number}CAM") for number in (100, 101)]
+    for level, card in enumerate(cards):
+        card.mkdir()
+        srgan.save_image(card / "1.png", image + level)
+    for _ in range(2):
+        for card in cards:
+            main([str(card), "-o", "out", *BICUBIC])
+    out, err = capsys.readouterr()
+    assert out.split() == ["out/1_bicubic_x4.png", "out/101CAM_1_bicubic_x4.png"]
+    assert err.count("1 of 1 images have their results already") == 2
+    for name, level in zip(out.split(), (0, 1), strict=True):
+        np.testing.assert_array_equal(srgan.read_image(name), srgan.bicubic_upscale(image + level))
+
+
 def test_an_unreadable_folder_stops_no_other(photos, image, capsys, monkeypatch):
     """As root may read every folder, the system's answer is made up."""
     scandir = os.scandir
@@ -321,7 +338,7 @@ def test_weights_files_of_one_name_have_results_of_their_own(tiny, photos, capsy
     with pytest.raises(SystemExit):
         main(["photos/a.png", "--method", "run1/../run1/g.keras"])
     assert f"{written[0]}: exists already" in capsys.readouterr().err
-    assert cli.method_label("hf://owner/repo/g.keras@v1") == "owner_repo_g.keras_v1"
+    assert method_label("hf://owner/repo/g.keras@v1") == "owner_repo_g.keras_v1"
 
 
 @pytest.mark.parametrize("scale", [2, 3])
@@ -636,7 +653,7 @@ def test_an_interruption_that_is_lost_is_noticed(tmp_path, long_run):
     """Python drops an exception within a callback of the garbage collection, and JAX registers one."""
     script = (
         f"import gc, os, signal, sys; sys.path.insert(0, {str(ROOT)!r}); import srgan\n"
-        "from superres.cli import handle_signals; handle_signals(); sent = []\n"
+        "from superres.interruption import handle_signals; handle_signals(); sent = []\n"
         "def callback(*_):\n"
         "    if not sent and any('unfinished' in name for name in os.listdir()):\n"
         "        sent.append(os.kill(os.getpid(), signal.SIGTERM))\n"
@@ -655,12 +672,12 @@ def test_an_interruption_while_the_model_is_loaded_ends_the_program_at_once(tmp_
     srgan.save_image(tmp_path / "a.png", image)
     script = (
         f"import os, signal, sys; sys.path.insert(0, {str(ROOT)!r}); import srgan\n"
-        "from superres import cli, quiet\n"
+        "from superres import cli, interruption, quiet\n"
         "def load(*_):\n"
         "    with quiet():\n"
         "        try: os.kill(os.getpid(), signal.SIGTERM)\n"
         "        except BaseException: os.abort()\n"
-        "cli.method_function = load; cli.handle_signals()\n"
+        "cli.method_function = load; interruption.handle_signals()\n"
         "srgan.main(['a.png'])"
     )
     run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
@@ -671,9 +688,9 @@ def test_an_interruption_while_the_model_is_loaded_ends_the_program_at_once(tmp_
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_what_nohup_ignores_is_ignored():
     script = (
-        f"import os, signal, sys; sys.path.insert(0, {str(ROOT)!r}); from superres import cli\n"
-        "signal.signal(signal.SIGHUP, signal.SIG_IGN); cli.handle_signals()\n"
-        "os.kill(os.getpid(), signal.SIGHUP); cli.stop_if_interrupted()"
+        f"import os, signal, sys; sys.path.insert(0, {str(ROOT)!r}); from superres import interruption\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN); interruption.handle_signals()\n"
+        "os.kill(os.getpid(), signal.SIGHUP); interruption.stop_if_interrupted()"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 

@@ -8,7 +8,6 @@ import pytest
 from conftest import difference, plain
 
 import srgan
-from superres import weights
 
 
 def test_apply_srgan_keeps_the_courses_contract(photo):
@@ -47,10 +46,6 @@ def test_apply_srcnn_refines_bicubic(photo):
 def test_every_function_names_what_is_wrong_with_an_image(function, image):
     with pytest.raises(ValueError, match="expected .*image.*got"):
         function(image)
-
-
-def test_bundled_names_have_their_files():
-    assert all(weights.bundled(name).is_file() for name in weights.BUNDLED)
 
 
 @pytest.mark.filterwarnings("ignore:this processor has no bfloat16")
