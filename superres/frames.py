@@ -30,7 +30,7 @@ AVERAGED = 8
 BLOCK = 8  # low-resolution pixels: regions are split at multiples of it
 
 # Low-resolution pixels that are upscaled at once, and that are merged at once: they bound the memory beyond the result.
-UPSCALED_AT_ONCE, MERGED_AT_ONCE = 2**20, 2**16
+UPSCALED_AT_ONCE, MERGED_AT_ONCE = 2**19, 2**14
 
 
 class Change(NamedTuple):
@@ -186,16 +186,18 @@ class UpscaledClip:
         """
         top, bottom, left, right = box
         count, fresh = (
-            like(values[top:bottom, left:right].repeat(SCALE, axis=0).repeat(SCALE, axis=1), new)
-            for values in (self.count, fresh)
+            values[top:bottom, left:right].repeat(SCALE, axis=0).repeat(SCALE, axis=1) for values in (self.count, fresh)
         )
+        if new.ndim == 3:
+            count, fresh = count[..., np.newaxis], fresh[..., np.newaxis]
         old, remainder = self.result[enlarged(box)], self.remainder[enlarged(box)]
-        total = new + (count > 1) * ((count - 1) * old + remainder)
-        mean = np.rint(total / count)
-        rest = total - count * mean
-        changed = (fresh > 0) & (mean != old)
-        np.copyto(remainder, rest, where=(fresh > 0) & (rest != remainder), casting="unsafe")
-        np.copyto(old, mean, where=changed, casting="unsafe")
+        if (count > 1).any() or remainder.any():
+            total = (count > 1) * ((count - np.float32(1)) * old + remainder) + new
+            new = np.rint(total / count)
+            rest = total - count * new
+            np.copyto(remainder, rest, where=fresh & (rest != remainder), casting="unsafe")
+        changed = fresh & (new != old)
+        np.copyto(old, new, where=changed, casting="unsafe")
         return any_channel(changed)
 
 

@@ -1,5 +1,6 @@
 """Reading GIFs: generated files compared with Pillow and OpenCV, and damaged files."""
 
+import os
 import struct
 import tracemalloc
 
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gifs import PALETTE, noise, opencv_frames, pillow_frames, rgba, write
+from superres import gif_reader
 from superres.gif_reader import open_gif, read_gif
 from superres.gif_writer import save_gif
+from superres.image import MAX_PIXELS
 
 
 def build_gif(size, images, loop=None):
@@ -321,6 +324,71 @@ def test_a_claimed_size_is_refused_before_memory_is_asked_for(screen, box, count
     tracemalloc.stop()
 
 
+@pytest.mark.parametrize("size, count", [((16384, 16384), 4), ((4000, 4000), 63), ((1, 1), 20000)])
+def test_frames_that_claim_too_much_together_are_refused_before_one_is_decoded(size, count, tmp_path, monkeypatch):
+    """Each is within the limits, and the file is small."""
+    image = {"indices": np.zeros((1, 1), np.uint8)}
+    data = build_gif(size, [image] * count)
+    if size == (1, 1):  # the images claim more than the screen
+        data = data.replace(b",\0\0\0\0\1\0\1\0", b",\0\0\0\0" + struct.pack("<HH", 1000, 1000))
+    path = write(tmp_path / "bomb.gif", data)
+    monkeypatch.setattr(gif_reader, "decode", None)
+    if size == (1, 1):  # the first image extends the screen
+        size = 1000, 1000
+    said = f"bomb.gif: too large: {count} frames of {size[0]}x{size[1]} pixels in a small file, expected at most"
+    with pytest.raises(ValueError, match=said):
+        open_gif(path)
+
+
+def test_the_limit_of_pixels_may_be_lower(tmp_path):
+    path = write(tmp_path / "a.gif", build_gif((20, 30), [{"indices": noise((30, 20))}]))
+    assert len(open_gif(path, 600)) == 1
+    with pytest.raises(ValueError, match="a.gif: too large: 20x30 pixels, expected at most 599 in all"):
+        open_gif(path, 599)
+
+
+def test_long_clips_are_no_bombs(tmp_path):
+    """Many frames of a large screen that differ in little, in a file of some size."""
+    images = [{"indices": noise((2000, 2000)) % 8}]
+    images += [{"indices": noise((9, 9), seed)} for seed in range(99)]
+    gif = open_gif(write(tmp_path / "a.gif", build_gif((2000, 2000), images)))
+    assert len(gif) * 2000 * 2000 > MAX_PIXELS
+
+
+def test_a_control_block_of_five_bytes_counts(tmp_path):
+    """As for Pillow and ImageMagick, though not by the specification."""
+    images = [{"indices": noise((5, 5), seed) % 9, "transparent": 3, "disposal": 2, "delay": 7} for seed in range(2)]
+    data = build_gif((5, 5), images)
+    expected = read_gif(write(tmp_path / "a.gif", data))
+    start = data.index(b"!\xf9\4")
+    for size in (5, 6):
+        longer = data[: start + 2] + bytes([size]) + data[start + 3 : start + 7] + bytes(size - 4) + data[start + 7 :]
+        frames, durations, _ = read_gif(write(tmp_path / "b.gif", longer))
+        assert durations == expected[1] == [70, 70]
+        np.testing.assert_array_equal(frames, expected[0])
+
+
+def test_warnings_point_to_the_caller(tmp_path):
+    path = write(tmp_path / "cut.gif", build_gif((9, 9), [{"indices": noise((9, 9))}])[:-1])
+    for read in (open_gif, read_gif):
+        with pytest.warns(UserWarning, match="missing trailer") as caught:
+            read(path)
+        assert caught[0].filename == __file__
+
+
+def test_static_pixels_are_those_of_all_frames(tmp_path):
+    """Of every disposal, holes included; that is why no frame need be decoded twice."""
+    for seed in range(5):
+        images = [
+            {"indices": noise((6, 7), seed + k)[: 3 + k, : 5 - k] % 3, "at": (k, k % 2), "transparent": 1,
+             "disposal": (seed + k) % 5}
+            for k in range(4)
+        ]  # fmt: skip
+        gif = open_gif(write(tmp_path / "a.gif", build_gif((9, 8), images)))
+        frames = np.array(list(gif))
+        np.testing.assert_array_equal(gif.static, (frames == frames[0]).all((0, 3)))
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_a_damaged_gif_is_read_or_refused_in_one_line(tmp_path):
     originals = []
@@ -346,6 +414,10 @@ def test_a_damaged_gif_is_read_or_refused_in_one_line(tmp_path):
 def test_a_file_that_is_not_a_gif_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="none.gif"):
         open_gif(tmp_path / "none.gif")
+    os.mkfifo(tmp_path / "pipe.gif")  # opening it would wait for ever
+    for path in (tmp_path, tmp_path / "pipe.gif"):
+        with pytest.raises(ValueError, match=f"^{path}: a folder, pipe or device, expected a GIF file$"):
+            open_gif(path)
     with pytest.raises(ValueError, match="empty.gif is empty"):
         open_gif(write(tmp_path / "empty.gif", b""))
     with pytest.raises(ValueError, match="zero.gif has no frames"):
