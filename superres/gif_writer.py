@@ -165,7 +165,9 @@ class Screen:
                 better |= ~visible[rows][mask]
                 mask[mask], index = better, index[better]
             indices[rows][mask] = index
-        area = bounds(indices < len(palette))
+        area = drawn_area(indices, len(palette))
+        if indices.size > PIXELS_AT_ONCE and 2 * np.prod(size(area)) > indices.size:
+            area = relative(box, box)  # cut out, it would be copied
         self.image = DrawnImage(absolute(area, box), indices[area], palette, delay)
 
     def visible(self, box):
@@ -210,6 +212,16 @@ class Screen:
         if not self.has_alpha:
             return np.zeros((0, 0), bool)
         return self.visible(following.box) & (following.frame[following.box][..., 3] < 128)
+
+
+def drawn_area(indices, transparent):
+    """The bounding box of the indices that are not transparent, found strip by strip."""
+    rows, columns = np.zeros((len(indices), 1), bool), np.zeros((1, indices.shape[1]), bool)
+    for strip in cut_into_strips(*indices.shape):
+        drawn = indices[strip] != transparent
+        rows[strip] = drawn.any(axis=1, keepdims=True)
+        columns |= drawn.any(axis=0, keepdims=True)
+    return bounds(rows)[0], bounds(columns)[1]
 
 
 class Quantiser:

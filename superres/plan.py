@@ -17,6 +17,7 @@ from superres.messages import FILE_ERRORS, count_of, describe, write_line
 
 NAMED_METHODS = ("srgan", "photo", "srresnet", "srcnn", "bicubic")
 SCALES = (2, 3, SCALE)
+PROGRAM = "srgan.py"
 RESULT_ENDINGS = tuple(f"_x{scale}" for scale in SCALES)
 
 
@@ -49,7 +50,7 @@ def plan(options):
                 jobs.append(Job(name, default_target(name, options), options.overwrite))
         except FILE_ERRORS as error:
             failures.append(describe(error, name))
-    jobs = list(with_distinct_targets({os.path.abspath(job.source): job for job in jobs}.values()))
+    jobs = with_own_targets({os.path.abspath(job.source): job for job in jobs}.values())
     sources = {os.path.realpath(job.source) for job in jobs}
     existing = Counter()
     planned = []
@@ -132,7 +133,7 @@ def files_in(folder, recursive):
 
 
 def kind_of(path):
-    """ "image", "result", "other" for what is no image, or what kind of image cannot be read, judged by its name."""
+    """What a name stands for: "image", "result", "other" if it is no image, or a kind of file that cannot be read."""
     suffix = path.suffix.lower()
     if format_of_suffix(path):
         if not path.is_file():
@@ -146,18 +147,30 @@ def kind_of(path):
     return "other"
 
 
-def with_distinct_targets(jobs):
-    """The jobs; results that would share a name have their source's folder in it, and a number where that is shared."""
+def with_own_targets(jobs):
+    """The jobs; the folder's name joins that of a result whose name another file of a folder has, or had in an earlier
+    run, and a number where that is not enough.
+    """
     counts = Counter(job.target for job in jobs)
-    taken = set(counts)
+    taken, own = set(counts), []
     for job in jobs:
-        if counts[job.target] > 1:
+        if counts[job.target] > 1 or (job.folder and is_taken(job.target, job.source)):
             folder = job.source.absolute().parent.name
             prefixes = itertools.chain([folder], (f"{folder}_{number}" for number in itertools.count(2)))
             targets = (job.target.with_name(f"{prefix}_{job.target.name}") for prefix in prefixes)
-            job = job._replace(target=next(target for target in targets if target not in taken))
-            taken.add(job.target)
-        yield job
+            target = next(target for target in targets if target not in taken and not is_taken(target, job.source))
+            job = job._replace(target=target)
+            taken.add(target)
+        own.append(job)
+    return own
+
+
+def is_taken(target, source):
+    """Whether there is a result of another file at the target, which may be called as the source is."""
+    if target.parent == source.parent or not os.path.isfile(target):
+        return False
+    software = software_of(target)
+    return str(software).startswith(PROGRAM) and software != signature(source)
 
 
 def check_folder(folder):
@@ -190,5 +203,6 @@ def method_label(method):
 
 
 def signature(source):
-    """What a result names as its writer, to be known again as the result of a file of this name."""
-    return f"srgan.py, from {hashlib.sha256(os.fsencode(source.name)).hexdigest()[:8]}"
+    """What a result names as its writer, to be known again as that of a file of this name in a folder of this name."""
+    path = os.path.join(*source.absolute().parts[-2:])
+    return f"{PROGRAM}, from {hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"

@@ -294,6 +294,22 @@ def test_names_given_twice_and_names_that_are_shared(photos, image, capsys):
     assert len(capsys.readouterr().out.split()) == 5
 
 
+def test_a_name_that_a_file_of_another_folder_had_before_is_not_taken_for_done(photos, image, capsys):
+    """Cards of a camera, one after the other: IMG_0001.jpg is on each."""
+    cards = [Path(f"{number}CAM") for number in (100, 101)]
+    for level, card in enumerate(cards):
+        card.mkdir()
+        srgan.save_image(card / "1.png", image + level)
+    for _ in range(2):
+        for card in cards:
+            main([str(card), "-o", "out", *BICUBIC])
+    out, err = capsys.readouterr()
+    assert out.split() == ["out/1_bicubic_x4.png", "out/101CAM_1_bicubic_x4.png"]
+    assert err.count("1 of 1 images have their results already") == 2
+    for name, level in zip(out.split(), (0, 1), strict=True):
+        np.testing.assert_array_equal(srgan.read_image(name), srgan.bicubic_upscale(image + level))
+
+
 def test_an_unreadable_folder_stops_no_other(photos, image, capsys, monkeypatch):
     """As root may read every folder, the system's answer is made up."""
     scandir = os.scandir

@@ -515,9 +515,10 @@ def test_a_claimed_size_is_refused_before_memory_is_asked_for(suffix, tmp_path, 
         read_image(write(tmp_path / f"a.{suffix}", BOMBS[suffix]))
 
 
-def test_reading_leaves_the_process_as_it_was(tmp_path, image):
+def test_reading_leaves_the_process_as_it_was(tmp_path, image, monkeypatch):
     """In threads too: Pillow's limit on sizes and Python's warnings are those of the whole process."""
-    before = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 123)
+    before = 123, list(warnings.filters)
     paths = [write(tmp_path / f"{i}.png", encoded(image, "PNG")) for i in range(4)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(read_image, paths * 50))

@@ -108,6 +108,18 @@ def test_spectrum_of_white_noise_is_flat(rng):
     np.testing.assert_allclose(power[2:] * 128**2, measures.luma(noise).var(), rtol=0.15)
 
 
+def test_flicker_is_that_of_pixels_whose_original_changes_by_a_step_at_most():
+    originals = np.full((3, 1, 4, 3), 100, np.uint8)
+    step = measures.luma(np.full((1, 1, 3), 103, np.uint8)).item() - measures.luma(originals[0])[0, 0]
+    originals[1:, 0, 0] = 103
+    originals[1:, 0, 1] = 110
+    frames = originals.copy()
+    frames[1:, 0, 2] += 20
+    changes = [step, 20 * 219 / 255, 0]
+    assert measures.flicker(frames, originals, step) == pytest.approx(sum(changes) / (3 + 4))
+    assert measures.flicker(frames[:1], originals[:1]) == 0
+
+
 def test_changed_static_pixels_are_counted():
     frames = np.zeros((3, 2, 2, 3), np.uint8)
     frames[1:, 0, 0] = 9  # moves once: 7 of the 8 pixels that follow another are static
