@@ -48,7 +48,7 @@ def test_bicubic_weights_colours_with_alpha(height, width, seed):
     weight = resize(alpha)
     result = bicubic_upscale(image)
     np.testing.assert_array_equal(result[..., 3], resize(image[..., 3]))
-    shown = weight >= 1
+    shown = weight >= 0.1
     expected = resize(colours * alpha)[shown] / weight[shown][:, None]
     assert np.abs(result[..., :3][shown] - expected.clip(0, 255)).max(initial=0) < 0.51
 
@@ -79,6 +79,12 @@ def test_hidden_colours_give_way_to_the_nearest_visible(height, width, seed):
         nearest = np.square(visible - (y, x)).sum(1).min()
         assert np.square(covered[y, x, :2].astype(int) - (y, x)).sum() == nearest
         assert rgba[tuple(covered[y, x, :2])][3], "a visible one"
+
+
+def test_what_is_hidden_as_a_whole_stays_as_it_is(rng):
+    rgba = rng.integers(0, 256, (3, 4, 4), np.uint8)
+    rgba[..., 3] = 0
+    np.testing.assert_array_equal(cover_hidden(rgba), rgba[..., :3])
 
 
 def test_to_uint8_clips_and_rounds():

@@ -141,6 +141,28 @@ def test_two_dimensional_spectrum_adds_up_to_the_variance(rng):
         measures.power_spectrum(noise[:63])
 
 
+def test_two_dimensional_spectrum_is_the_mean_of_half_overlapping_tiles(rng):
+    image = rng.integers(100, 256, (96, 130, 3), np.uint8)
+    image[:, :64] //= 4
+    y, window = measures.luma(image), np.outer(np.hanning(64), np.hanning(64))
+    tiles = [y[top : top + 64, left : left + 64] for top in (0, 32) for left in (0, 32, 64)]
+    powers = [np.abs(np.fft.fft2((tile - (tile * window).sum() / window.sum()) * window)) ** 2 for tile in tiles]
+    expected = np.fft.fftshift(np.mean(powers, axis=0)) / (window**2).sum() / 64**2
+    np.testing.assert_allclose(measures.power_spectrum(image), expected, atol=1e-9)
+
+
+def test_flicker_is_that_of_pixels_whose_original_changes_by_a_step_at_most():
+    originals = np.full((3, 1, 4, 3), 100, np.uint8)
+    step = measures.luma(np.full((1, 1, 3), 103, np.uint8)).item() - measures.luma(originals[0])[0, 0]
+    originals[1:, 0, 0] = 103
+    originals[1:, 0, 1] = 110
+    frames = originals.copy()
+    frames[1:, 0, 2] += 20
+    changes = [step, 20 * 219 / 255, 0]
+    assert measures.flicker(frames, originals, step) == pytest.approx(sum(changes) / (3 + 4))
+    assert measures.flicker(frames[:1], originals[:1]) == 0
+
+
 def test_changed_static_pixels_are_counted():
     frames = np.zeros((3, 2, 2, 3), np.uint8)
     frames[1:, 0, 0] = 9  # moves once: 7 of the 8 pixels that follow another are static
