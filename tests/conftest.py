@@ -45,15 +45,11 @@ def pytest_configure(config):
 
 @pytest.fixture(autouse=True)
 def float32():
-    """Training sets Keras' precision for the whole process, and models that were loaded meanwhile keep it."""
+    """Training sets Keras' precision for the whole process."""
     import keras
 
-    from superres import weights
-
     yield
-    if keras.config.dtype_policy().name != "float32":
-        keras.config.set_dtype_policy("float32")
-        weights.load.cache_clear()
+    keras.config.set_dtype_policy("float32")
 
 
 @pytest.fixture
