@@ -6,7 +6,6 @@ import functools
 import random
 import signal
 import sys
-import warnings
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -215,8 +214,7 @@ def upscale_file(job, upscale, options, advance):
         raise FileExistsError(f"{job.target}: exists already, written meanwhile")
     if job.gif:
         return upscale_gif(job, upscale, options, advance)
-    with quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they were shown
+    with quiet():  # its warnings were shown
         image, exif = read_image(job.source), camera_data(job.source, signature(job.source))
     result = reduced(upscale(image, progress=advance), options.scale)
 

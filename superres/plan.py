@@ -40,7 +40,7 @@ def plan(options):
     if options.output is not None:
         check_folder(options.output)
     jobs, failures = [], []
-    for name in dict.fromkeys(options.names):
+    for name in options.names:
         try:
             if name.is_dir():
                 found, unreadable = jobs_in(name, options)

@@ -19,7 +19,7 @@ from PIL.ExifTags import IFD, Base
 
 import srgan
 from srgan import main
-from superres import cli, network, quiet, weights
+from superres import cli, interruption, network, quiet, weights
 from superres.plan import method_label
 
 
@@ -449,11 +449,15 @@ def test_what_appears_meanwhile_is_kept(photos, image, capsys, monkeypatch):
     with pytest.raises(SystemExit) as stop:
         main(["photos/a.png", "out.png", *BICUBIC])
     assert stop.value.code == 2 and "out.png: exists already, written meanwhile" in capsys.readouterr().err
+    intruded = ["out.gif"]
+    with pytest.raises(SystemExit):
+        main(["photos/c.gif", "out.gif", *BICUBIC])
+    assert "out.gif: exists already, written meanwhile" in capsys.readouterr().err
     intruded = ["photos/B.JPG_bicubic_x4.png", "photos/c_bicubic_x4.gif"]
     main(["photos", *BICUBIC])
     out, err = capsys.readouterr()
     assert out.split() == ["photos/a_bicubic_x4.png"] and "2 results made by another run meanwhile" in err
-    assert all(Path(name).read_bytes() == b"of another run" for name in ["out.png", *intruded])
+    assert all(Path(name).read_bytes() == b"of another run" for name in ["out.png", "out.gif", *intruded])
     assert not list(Path().rglob("*unfinished*"))
 
 
@@ -489,6 +493,15 @@ def test_what_needs_no_keras_does_not_import_it(arguments, code, photos):
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines()[-1] == "set()"
+
+
+def test_a_second_signal_does_not_disturb_the_tidying_up(monkeypatch):
+    monkeypatch.setattr(interruption.interruption, "signals", [])
+    with pytest.raises(KeyboardInterrupt):
+        interruption.interrupt(signal.SIGINT, None)
+    interruption.interrupt(signal.SIGINT, None)
+    with pytest.raises(KeyboardInterrupt):
+        interruption.stop_if_interrupted()
 
 
 def test_quiet_drops_what_is_written_to_stderr_and_closes_what_it_opens(capfd):
