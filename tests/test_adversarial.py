@@ -26,12 +26,12 @@ def test_discriminator_knows_no_colours(rng):
 def test_discriminators_inner_convolutions_have_a_norm_of_1(rng):
     model, images = adversarial.discriminator(channels=4), rng.uniform(0, 255, (1, 16, 16, 3))
     normalised = [layer for layer in model.layers if isinstance(layer, keras.layers.SpectralNormalization)]
-    for _ in range(60):
+    for _ in range(25):
         model(images, training=True)
     assert len(normalised) == 7  # three down, three up, one more
     for layer in normalised:
         kernel = ops.convert_to_numpy(layer.layer.kernel)
-        assert np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), 2) == pytest.approx(1, rel=0.05)
+        assert np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), 2) == pytest.approx(1, rel=0.1)
 
 
 @pytest.mark.usefixtures("tiny")

@@ -549,7 +549,11 @@ def test_warnings_and_what_is_left_out_are_said_once(folder, image):
     (folder / "nowhere.png").symlink_to("nothing")
     (folder / "sub").mkdir()
     srgan.save_image(folder / "sub" / "i.png", image)
-    code, out, err = finish(start("photos", "-o", "out", cwd=folder.parent))
+    # Without pillow-heif, as most people have it.
+    (folder.parent / "without").mkdir()
+    (folder.parent / "without" / "pillow_heif.py").write_text("raise ImportError")
+    environment = os.environ | {"PYTHONPATH": str(folder.parent / "without")}
+    code, out, err = finish(start("photos", "-o", "out", cwd=folder.parent, env=environment))
     assert code == 0 and len(out) == 7
     assert err == [
         "srgan.py: photos: 6 files left out: 1 .heic (not supported; pip install pillow-heif), "
@@ -560,7 +564,7 @@ def test_warnings_and_what_is_left_out_are_said_once(folder, image):
         "srgan.py: warning: photos/cut.gif: read in spite of its missing trailer",
         "srgan.py: warning: photos/d.jpg: read in spite of its missing end marker",
     ]
-    code, out, err = finish(start("photos", "-r", "-o", "out", cwd=folder.parent))
+    code, out, err = finish(start("photos", "-r", "-o", "out", cwd=folder.parent, env=environment))
     assert code == 0 and out == [str(Path("out", "sub", "i_bicubic_x4.png"))]
     assert err[1:] == ["srgan.py: photos: 7 of 8 images have their results already; see --overwrite"]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
 from conftest import mutations
 from hypothesis import given, settings
@@ -466,7 +467,6 @@ def test_a_compression_that_this_pillow_lacks_is_named(tmp_path, image):
 
 
 def test_heic_is_read_where_pillow_heif_is_installed(tmp_path):
-    pillow_heif = pytest.importorskip("pillow_heif")
     flat = np.full((16, 24, 3), (200, 90, 40), np.uint8)
     pillow_heif.from_pillow(Image.fromarray(flat)).save(tmp_path / "a.heic", quality=95)
     assert np.abs(read_image(tmp_path / "a.heic").astype(int) - flat).max() < 4
