@@ -136,6 +136,9 @@ def test_model_card_table_is_the_cards(tmp_path):
     assert rows[0].startswith("| PSNR / distance | clean | cv2 | gif | jpeg |")
     assert any(row.startswith("| Set5: the course's | 28.86 / 1.51 | 21.75 / 4.23 |") for row in rows)
     assert any(row.startswith("| Crops: SRGAN |") for row in rows)
+    card = "| PSNR / distance | clean | photo |\n| --- | ---: | ---: |\n| Set5: a | 1 | |\n\nText"
+    (tmp_path / "card.md").write_text(card)
+    assert figures.model_card_table(tmp_path / "card.md").data.endswith("| Set5: a | 1 |  |")
     (tmp_path / "card.md").write_text("no table")
     with pytest.raises(ValueError, match="no table"):
         figures.model_card_table(tmp_path / "card.md")

@@ -137,5 +137,6 @@ def model_card_table(path) -> Markdown:
     starts = [number for number, line in enumerate(lines) if line.startswith("| PSNR / distance |")]
     if not starts:
         raise ValueError(f"{path}: no table starts with '| PSNR / distance |'")
-    rows = [line.strip("| ").split(" | ") for line in lines[starts[0] : lines.index("", starts[0])]]
+    table = lines[starts[0] : lines.index("", starts[0])]
+    rows = [[cell.strip() for cell in line.strip()[1:-1].split("|")] for line in table]
     return Markdown(markdown_table(rows[0], rows[2:]))
