@@ -84,7 +84,7 @@ def make_parser():
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist already")
     parser.add_argument(
         "--method", default="srgan", metavar="METHOD",
-        help="srgan (default), photo (for noisy or blurred photographs), srresnet, srcnn, bicubic, srgan:ALPHA between "
+        help="srgan (default), photo (for visibly noisy photographs), srresnet, srcnn, bicubic, srgan:ALPHA between "
         "srresnet (0) and srgan (1), a weights file, or hf://OWNER/REPO/FILE",
     )  # fmt: skip
     parser.add_argument(

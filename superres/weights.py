@@ -33,8 +33,8 @@ def load_generator(source: str | os.PathLike = "srgan") -> "keras.Model":
 
     source: one of
         "srgan", "photo", "srresnet", "srcnn"
-                                      bundled under ``weights/``, their SHA-256 checked; "photo" is an SRGAN for noisy
-                                      or blurred photographs
+                                      bundled under ``weights/``, their SHA-256 checked; "photo" is an SRGAN for
+                                      visibly noisy photographs
         "srgan:ALPHA"                 ALPHA in [0, 1] between SRResNet (0) and SRGAN (1): network interpolation
                                       (Wang et al. 2018, ESRGAN, section 3.4)
         a path                        a ``.keras`` or ``.weights.h5`` file of this project, or a Keras 2 ``.h5`` of
