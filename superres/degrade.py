@@ -127,14 +127,9 @@ def add_bayer_pattern(image: np.ndarray, colours: int) -> np.ndarray:
 
 def compress(image: np.ndarray, quality: int, subsampling: int = 2) -> np.ndarray:
     """An RGB uint8 image (h, w, 3) after JPEG; ``subsampling`` 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0."""
-    return np.asarray(Image.open(io.BytesIO(jpeg(image, quality, subsampling))).convert("RGB"))
-
-
-def jpeg(image: np.ndarray, quality: int, subsampling: int = 2) -> bytes:
-    """The JPEG file of an RGB uint8 image (h, w, 3); ``subsampling`` as in ``compress``."""
-    data = io.BytesIO()
-    Image.fromarray(image).save(data, "JPEG", quality=quality, subsampling=subsampling)
-    return data.getvalue()
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality, subsampling=subsampling)
+    return np.asarray(Image.open(file).convert("RGB"))
 
 
 def compress_randomly(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
