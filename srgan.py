@@ -68,9 +68,9 @@ def apply_srgan(image, generator=None, *, dtype="auto", progress=False):
     check_image(image)
     if generator is None or isinstance(generator, str | os.PathLike):
         generator = load_generator("srgan" if generator is None else generator)
-    from superres.inference import upscale
+    from superres.inference import upscale, upscaler_for
 
-    return upscale(image, generator, dtype, progress)
+    return upscale(image, upscaler_for(generator, dtype), progress)
 
 
 def apply_srcnn(image, *, progress=False):

@@ -201,8 +201,9 @@ def method_function(method, dtype="auto"):
     from superres.inference import upscale, upscaler_for
 
     with warnings_as_lines():
-        write_line(f"{method} in {upscaler_for(model, dtype).dtype}")
-    return functools.partial(upscale, model=model, dtype=dtype)
+        upscaler = upscaler_for(model, dtype)
+        write_line(f"{method} in {upscaler.dtype}")
+    return functools.partial(upscale, upscaler=upscaler)
 
 
 def upscale_file(job, upscale, options, advance):

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from superres import SCALE, one_line
 from superres.backend import has_native_bfloat16, keras, tf
-from superres.image import bicubic_upscale, check_image, cover_hidden
+from superres.image import bicubic_upscale, cover_hidden
 from superres.strips import STRIP_AREA, Strips, to_uint8
 
 # Columns that the generator takes at once, so that memory does not grow with the image's width.
@@ -135,7 +135,7 @@ def make_upscaler(model, dtype):
         upscaler = Upscaler(model, dtype)
         if np.abs(upscaler(image).astype(float) - result).mean() < TOLERANCE[dtype]:
             if dtype == "bfloat16" and not has_native_bfloat16():
-                warnings.warn("this processor has no bfloat16: float32 is faster and more exact", stacklevel=5)
+                warnings.warn("this processor has no bfloat16: float32 is faster and more exact", stacklevel=4)
             return upscaler
     with failing_as_value_error(model):
         return TiledUpscaler(model, scales[result.shape])
@@ -180,18 +180,16 @@ def spans(length, most):
     return list(zip(cuts[:-1], cuts[1:], strict=True))
 
 
-def upscale(image, model, dtype="auto", progress: bool | Callable[[int], object] = False):
-    """A uint8 image through a model, grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), to the same x4.
+def upscale(image, upscaler, progress: bool | Callable[[int], object] = False):
+    """A uint8 image through what ``upscaler_for`` gives, grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), to the same x4.
 
-    Alpha is upscaled by bicubic interpolation. ``dtype`` and ``progress`` are those of ``srgan.apply_srgan``. Raises
-    ValueError for any other array, and as ``upscaler_for``.
+    Alpha is upscaled by bicubic interpolation. ``progress`` is that of ``srgan.apply_srgan``.
 
     TensorFlow does not survive a fork: processes that upscale as well must be started by spawn.
     """
-    check_image(image)
     total = SCALE**2 * image.shape[0] * image.shape[1]
     with tqdm(total=total, unit="pixel", unit_scale=True, disable=progress is not True) as bar:
-        run = functools.partial(upscaler_for(model, dtype), advance=progress if callable(progress) else bar.update)
+        run = functools.partial(upscaler, advance=progress if callable(progress) else bar.update)
         if image.ndim == 2:
             return cv2.cvtColor(run(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)), cv2.COLOR_RGB2GRAY)
         if image.shape[2] == 3:

@@ -34,13 +34,9 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 
-def pytest_configure(config):
-    """Ignore what Keras says about its own use of NumPy, and about the legacy files that some tests write."""
-    for message in (
-        "__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
-        "You are saving your model as an HDF5 file:UserWarning",
-    ):
-        config.addinivalue_line("filterwarnings", f"ignore:{message}")
+def pytest_collection_modifyitems(items):
+    """The notebook first: it takes as long as all the rest."""
+    items.sort(key=lambda item: item.path.stem != "test_notebook")
 
 
 @pytest.fixture(autouse=True)

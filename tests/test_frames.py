@@ -14,12 +14,11 @@ from superres import frames as module
 from superres.frames import AVERAGED, CONTEXT, cover, find_changes, upscale_changes, upscale_frames
 from superres.gif_reader import open_gif
 from superres.gif_writer import save_gif
-from superres.inference import upscale
 from superres.measures import flicker, psnr
 from superres.network import generator
 
 SMALL = randomise(generator(blocks=1, channels=4))
-small = functools.partial(upscale, model=SMALL)
+small = functools.partial(apply_srgan, generator=SMALL)
 
 
 def spots(rng, shape=(60, 90), count=5):

@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
+from srgan import apply_srgan
 from superres import backend, weights
 from superres.image import bicubic_upscale
-from superres.inference import TiledUpscaler, Upscaler, spans, tiled, upscale, upscaler_for
+from superres.inference import TiledUpscaler, Upscaler, spans, tiled, upscaler_for
 from superres.network import generator, srcnn
 
 SMALL = randomise(generator(blocks=1, channels=4))
@@ -49,16 +50,16 @@ def test_srcnn_refines_the_bicubic_enlargement(rng):
 
 def test_grey_stays_grey(rng):
     grey = rng.integers(0, 256, (9, 12), np.uint8)
-    colour = upscale(np.dstack([grey] * 3), SMALL)
-    result = upscale(grey, SMALL)
+    colour = apply_srgan(np.dstack([grey] * 3), SMALL)
+    result = apply_srgan(grey, SMALL)
     assert result.shape == (36, 48)
     np.testing.assert_array_equal(result, cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY))
 
 
 def test_rgba_keeps_its_alpha(rng):
     rgba = rng.integers(1, 256, (9, 12, 4), np.uint8)
-    result = upscale(rgba, SMALL)
-    np.testing.assert_array_equal(result[..., :3], upscale(rgba[..., :3].copy(), SMALL))
+    result = apply_srgan(rgba, SMALL)
+    np.testing.assert_array_equal(result[..., :3], apply_srgan(rgba[..., :3].copy(), SMALL))
     alpha = cv2.resize(rgba[..., 3], None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     np.testing.assert_array_equal(result[..., 3], alpha)
 
@@ -68,7 +69,7 @@ def test_hidden_colours_do_not_matter(rng):
     rgba[:, 5:, 3] = 0
     other = np.where(rgba[..., 3:] == 0, 255 - rgba, rgba)
     other[..., 3] = rgba[..., 3]
-    np.testing.assert_array_equal(upscale(rgba, SMALL), upscale(other, SMALL))
+    np.testing.assert_array_equal(apply_srgan(rgba, SMALL), apply_srgan(other, SMALL))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_hidden_colours_do_not_matter(rng):
 )
 def test_anything_else_is_said_to_be_wrong(image, said):
     with pytest.raises(ValueError, match=f"expected an? .*got .*{said}"):
-        upscale(image, SMALL)
+        apply_srgan(image, SMALL)
 
 
 # Models of the user's own
@@ -131,7 +132,7 @@ class Subclassed(keras.Model):
 def test_the_same_network_under_other_names_runs_in_strips(photo):
     model = courses_generator()
     assert isinstance(upscaler_for(model), Upscaler)
-    most, mean = difference(upscale(photo, model), plain(model, photo))
+    most, mean = difference(apply_srgan(photo, model), plain(model, photo))
     assert most <= 1 and mean < 0.01
 
 
@@ -141,7 +142,7 @@ def test_the_same_layers_connected_otherwise_run_as_they_are(photo):
     for dtype in ("float32", "bfloat16"):
         assert isinstance(upscaler_for(model, dtype), TiledUpscaler)
     assert isinstance(upscaler_for(courses_generator(), "bfloat16"), Upscaler)
-    assert difference(upscale(photo, model), plain(model, photo))[0] <= 1
+    assert difference(apply_srgan(photo, model), plain(model, photo))[0] <= 1
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_any_model_of_scale_4_runs_in_tiles_without_seams(model, rng):
 
 def test_a_model_of_scale_1_is_given_the_bicubic_upscaling(rng):
     image = rng.integers(0, 256, (30, 40, 3), np.uint8)
-    assert difference(upscale(image, nearest(1)), plain(nearest(1), bicubic_upscale(image)))[0] <= 1
+    assert difference(apply_srgan(image, nearest(1)), plain(nearest(1), bicubic_upscale(image)))[0] <= 1
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,7 @@ def test_a_model_of_scale_1_is_given_the_bicubic_upscaling(rng):
 )
 def test_other_models_are_refused_in_one_sentence(model, said, rng):
     with pytest.raises(ValueError, match=f"expected a .*{said}") as caught:
-        upscale(rng.integers(0, 256, (4, 4, 3), np.uint8), model)
+        apply_srgan(rng.integers(0, 256, (4, 4, 3), np.uint8), model)
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -185,7 +186,7 @@ def test_weights_that_are_no_numbers_are_refused(make, value, rng):
     weights[-2].flat[0] = value
     model.set_weights(weights)
     with pytest.raises(ValueError, match="makes values that are infinite or no numbers"):
-        upscale(rng.integers(0, 256, (4, 4, 3), np.uint8), model)
+        apply_srgan(rng.integers(0, 256, (4, 4, 3), np.uint8), model)
 
 
 def test_a_model_that_runs_only_eagerly_is_refused(rng):
@@ -194,7 +195,7 @@ def test_a_model_that_runs_only_eagerly_is_refused(rng):
             return self.inner(x) if tf.reduce_max(x) > 0 else self.inner(-x)
 
     with pytest.raises(ValueError, match="expected a model .* but .* fails: ") as caught:
-        upscale(rng.integers(0, 256, (4, 4, 3), np.uint8), Eager(4))
+        apply_srgan(rng.integers(0, 256, (4, 4, 3), np.uint8), Eager(4))
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -207,7 +208,7 @@ def test_results_do_not_depend_on_the_users_keras_settings(photo, tmp_path):
 
     def results():
         models = [weights.load.__wrapped__(str(path), None) for path in sorted(tmp_path.iterdir())]
-        return [upscale(photo, model, dtype) for model in models for dtype in ("float32", "bfloat16")]
+        return [apply_srgan(photo, model, dtype=dtype) for model in models for dtype in ("float32", "bfloat16")]
 
     expected = results()
     try:
@@ -226,7 +227,7 @@ def test_results_do_not_depend_on_the_users_keras_settings(photo, tmp_path):
 def test_another_backend_of_keras_is_refused_in_one_sentence(photo, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(ValueError, match="^Keras runs on jax, expected TensorFlow: KERAS_BACKEND=tensorflow sets it$"):
-        upscale(photo, SMALL)
+        apply_srgan(photo, SMALL)
 
 
 def test_a_backend_of_keras_that_is_missing_is_named():
@@ -240,19 +241,19 @@ def test_a_backend_of_keras_that_is_missing_is_named():
 @pytest.mark.parametrize("make", [lambda: generator(blocks=1, channels=4), srcnn])
 def test_changed_weights_count_at_once(make, photo):
     model, small = randomise(make()), photo[:9, :7]
-    before = upscale(small, model)
-    np.testing.assert_array_equal(upscale(small, model), before)
+    before = apply_srgan(small, model)
+    np.testing.assert_array_equal(apply_srgan(small, model), before)
     model.set_weights([weights * 0.9 for weights in model.get_weights()])
     image = small if model.name == "generator" else bicubic_upscale(small)
-    assert difference(upscale(small, model), plain(model, image))[0] <= 1
-    assert (upscale(small, model) != before).any()
+    assert difference(apply_srgan(small, model), plain(model, image))[0] <= 1
+    assert (apply_srgan(small, model) != before).any()
 
 
 @pytest.mark.filterwarnings("ignore:this processor has no bfloat16")
 def test_bfloat16_is_close_to_float32(photo):
     from superres.weights import load_generator
 
-    exact, fast = (upscale(photo, load_generator(), dtype).astype(float) for dtype in ("float32", "bfloat16"))
+    exact, fast = (apply_srgan(photo, load_generator(), dtype=dtype).astype(float) for dtype in ("float32", "bfloat16"))
     mse = np.mean((exact - fast) ** 2)
     assert mse > 0 and 10 * np.log10(255**2 / mse) >= 45
 
@@ -271,7 +272,7 @@ def test_a_model_is_made_ready_once_and_let_go(make):
 
 def test_an_unknown_dtype_is_refused(rng):
     with pytest.raises(ValueError, match="expected dtype auto, float32 or bfloat16, got 'float16'"):
-        upscale(rng.integers(0, 256, (4, 4, 3), np.uint8), SMALL, "float16")
+        apply_srgan(rng.integers(0, 256, (4, 4, 3), np.uint8), SMALL, dtype="float16")
 
 
 @pytest.fixture
@@ -284,17 +285,17 @@ def test_auto_is_bfloat16_where_the_hardware_has_it(native, dtype, rng):
     model, image = randomise(generator(blocks=1, channels=4)), rng.integers(0, 256, (9, 7, 3), np.uint8)
     assert upscaler_for(model) is upscaler_for(model, "auto") is upscaler_for(model, dtype)
     assert upscaler_for(model).dtype == dtype and upscaler_for(model).strips.dtype == dtype
-    np.testing.assert_array_equal(upscale(image, model), upscale(image, model, dtype))
+    np.testing.assert_array_equal(apply_srgan(image, model), apply_srgan(image, model, dtype=dtype))
     assert upscaler_for(srcnn()).dtype == "float32"
 
 
 @pytest.mark.parametrize("native, count", [(True, 0), (False, 1)], indirect=["native"])
 def test_bfloat16_without_hardware_warns_once_and_works(native, count, recwarn, rng):
     model, image = randomise(generator(blocks=1, channels=4)), rng.integers(0, 256, (9, 7, 3), np.uint8)
-    results = [upscale(image, model, "bfloat16") for _ in range(2)]
-    assert difference(results[0], upscale(image, model, "float32"))[1] < 3
-    said = [str(warning.message) for warning in recwarn if "bfloat16" in str(warning.message)]
-    assert len(said) == count
+    results = [apply_srgan(image, model, dtype="bfloat16") for _ in range(2)]
+    assert difference(results[0], apply_srgan(image, model, dtype="float32"))[1] < 3
+    said = [warning for warning in recwarn if "bfloat16" in str(warning.message)]
+    assert len(said) == count and all(warning.filename == __file__ for warning in said)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +326,7 @@ def test_bfloat16_is_the_hardwares(gpus, flags, native, monkeypatch):
 @pytest.mark.parametrize("make", [lambda: generator(blocks=1, channels=4), srcnn])
 def test_progress_adds_up_to_the_output(make, shape, rng, capsys):
     image, model, done = rng.integers(0, 256, shape, np.uint8), make(), []
-    result = upscale(image, model, progress=done.append)
+    result = apply_srgan(image, model, progress=done.append)
     assert sum(done) == result.shape[0] * result.shape[1] and not capsys.readouterr().err
-    upscale(image, model, progress=True)
+    apply_srgan(image, model, progress=True)
     assert "100%" in capsys.readouterr().err

@@ -68,7 +68,7 @@ class ResidentPatches(Patches):
         ]
 
     def __getitem__(self, n):
-        return self.draw(self.photographs, n)
+        return jax.jit(self.draw)(self.photographs, n)
 
     def draw(self, photographs, n):
         """Batch ``n`` as ``Patches`` gives it, for compiled code.
