@@ -34,9 +34,9 @@ UPSCALED_AT_ONCE, MERGED_AT_ONCE = 2**19, 2**14
 
 
 class Change(NamedTuple):
-    """A frame of a clip, and where it differs from the frame before."""
+    """A frame of a clip, and where it differs from the frame before. The next one may come in the same arrays."""
 
-    frame: np.ndarray  # uint8 (h, w, ...); the next frame may come in the same array
+    frame: np.ndarray  # uint8 (h, w, ...)
     box: tuple[slice, slice]  # the rows and columns that hold all changes
     changed: np.ndarray  # mask of the pixels in the box that have changed, bool
 
@@ -67,7 +67,7 @@ def upscale_frames(
 
 
 def upscale_changes(frames, upscale_image, context=CONTEXT) -> Iterator[Change]:
-    """``upscale_frames`` in the memory of one result: every frame comes in the same array, with what has changed."""
+    """``upscale_frames`` in the memory of one result, each frame with what has changed."""
     if not isinstance(frames, Iterable):
         raise ValueError(f"expected frames as a list, a Gif or another iterable, got {type(frames).__name__}")
     if iter(frames) is frames:
@@ -137,8 +137,10 @@ class UpscaledClip:
         self.count = np.ones((height, width), np.uint8)  # of the frames since motion here that changed nearby
         self.mean = frame.astype(np.float32)  # of these frames
         self.result = np.empty((SCALE * height, SCALE * width, *channels), np.uint8)
-        # The sum of the results of these frames is count * result + remainder. Zeros take no memory until written to.
-        self.remainder = np.zeros(self.result.shape, np.int8)
+        # The sum of the results of these frames is count * result + remainder, from -4 to 4: half a byte each. Zeros
+        # take no memory until written to.
+        self.remainder = np.zeros((SCALE * height, SCALE * width // 2, *channels), np.int8)
+        self.changed, self.box = np.zeros(self.result.shape[:2], bool), np.s_[0:0, 0:0]  # as in ``Change``
         for box in cut_rows((0, height, 0, width), UPSCALED_AT_ONCE):
             self.result[enlarged(box)] = self.upscale(box)
 
@@ -156,27 +158,28 @@ class UpscaledClip:
         fresh = np.zeros(changed.shape, bool)
         for window in windows(changed, DITHER_WINDOW // 2):
             fresh[window] = self.count_changes(window, changed[window])
-        result_changed = np.zeros(self.result.shape[:2], bool)
+        self.changed[self.box] = False
         for region in cover(fresh, self.context):
             for box in cut_rows(region, UPSCALED_AT_ONCE):
                 new = self.upscale(box)
                 for part in cut_rows(box, MERGED_AT_ONCE):
                     strip = new[SCALE * (part[0] - box[0]) : SCALE * (part[1] - box[0])]
-                    result_changed[enlarged(part)] = self.merge(part, strip, fresh)
-        box = tuple(slice(SCALE * side.start, SCALE * side.stop) for side in bounds(fresh))
-        return Change(self.result, box, result_changed[box])
+                    self.changed[enlarged(part)] = self.merge(part, strip, fresh)
+        self.box = tuple(slice(SCALE * side.start, SCALE * side.stop) for side in bounds(fresh))
+        return Change(self.result, self.box, self.changed[self.box])
 
     def count_changes(self, window, changed):
         """Count the frame where it changes. Returns the mask of the pixels whose result is to be computed again.
 
         window: rows and columns that hold all changes and what surrounds them.  changed: mask within it.
         """
-        drift = self.frame[window] - self.mean[window]
-        moved = near(changed & ~dithered(changed, drift))
+        frame, mean = self.frame[window], self.mean[window]
+        moved = near(changed & ~dithered(changed, frame, mean))
         noisy = near(changed) & ~moved
         count = self.count[window] = np.where(moved, 1, np.minimum(self.count[window] + noisy, AVERAGED + 1))
         counted = moved | noisy & (count <= AVERAGED)
-        self.mean[window] += drift * like(counted / count, drift)
+        for rows in strips(frame):
+            mean[rows] += (frame[rows] - mean[rows]) * like(counted[rows] / count[rows], frame)
         return moved | counted & ~self.static[window]
 
     def merge(self, box, new, fresh):
@@ -190,12 +193,14 @@ class UpscaledClip:
         )
         if new.ndim == 3:
             count, fresh = count[..., np.newaxis], fresh[..., np.newaxis]
-        old, remainder = self.result[enlarged(box)], self.remainder[enlarged(box)]
-        if (count > 1).any() or remainder.any():
+        old, halves = self.result[enlarged(box)], self.remainder[SCALE * top : SCALE * bottom, 2 * left : 2 * right]
+        if (count > 1).any() or halves.any():
+            remainder = unpack(halves)
             total = (count > 1) * ((count - np.float32(1)) * old + remainder) + new
             new = np.rint(total / count)
             rest = total - count * new
-            np.copyto(remainder, rest, where=fresh & (rest != remainder), casting="unsafe")
+            if (fresh & (rest != remainder)).any():
+                halves[:] = pack(np.where(fresh, rest, remainder).astype(np.int8))
         changed = fresh & (new != old)
         np.copyto(old, new, where=changed, casting="unsafe")
         return any_channel(changed)
@@ -212,6 +217,23 @@ def cut_rows(box, area):
     top, bottom, left, right = box
     height = max(area // (right - left), 1)
     return [(y, min(y + height, bottom), left, right) for y in range(top, bottom, height)]
+
+
+def strips(image):
+    """Slices of an image's rows that hold about ``MERGED_AT_ONCE`` pixels each."""
+    height, width = image.shape[:2]
+    return [slice(top, bottom) for top, bottom, _, _ in cut_rows((0, height, 0, width), MERGED_AT_ONCE)]
+
+
+def pack(values):
+    """Numbers from -8 to 7, int8 (h, 2w, ...), each two of a row in a byte: int8 (h, w, ...)."""
+    return values[:, ::2] & 15 | values[:, 1::2] << 4
+
+
+def unpack(packed):
+    """The opposite of ``pack``."""
+    pairs = np.stack([packed << 4 >> 4, packed >> 4], axis=2)
+    return pairs.reshape(len(packed), -1, *packed.shape[2:])
 
 
 def bounds(mask):
@@ -239,14 +261,17 @@ def any_channel(mask):
     return functools.reduce(np.logical_or, np.moveaxis(np.atleast_3d(mask), -1, 0))
 
 
-def dithered(changed, drift):
+def dithered(changed, frame, mean):
     """Mask (h, w) of the pixels around which changes are noise, not motion.
 
-    changed: bool (h, w).  drift: the frame's difference from its running mean in grey levels, float32 (h, w, ...).
+    changed: bool (h, w).  frame: uint8 (h, w, ...), and its running mean, float32.
     """
-    share = cv2.blur(changed.astype(np.float32), (DITHER_WINDOW, DITHER_WINDOW))
-    step = np.atleast_3d(cv2.blur(drift, (MEAN_WINDOW, MEAN_WINDOW)))
-    return (share <= DITHER_SHARE) & (np.abs(step).max(-1) <= MEAN_STEP)
+    noise = cv2.blur(changed.astype(np.float32), (DITHER_WINDOW, DITHER_WINDOW)) <= DITHER_SHARE
+    for rows in strips(frame):
+        outer = slice(max(rows.start - MEAN_WINDOW // 2, 0), rows.stop + MEAN_WINDOW // 2)
+        step = np.atleast_3d(cv2.blur(frame[outer] - mean[outer], (MEAN_WINDOW, MEAN_WINDOW)))
+        noise[rows] &= (np.abs(step).max(-1) <= MEAN_STEP)[rows.start - outer.start :][: rows.stop - rows.start]
+    return noise
 
 
 def near(mask):

@@ -143,13 +143,14 @@ def compose(path, size, images):
             box = np.s_[top : top + height, left : left + width]
             area = screen[box]
             pixels = pixels[: area.shape[0], : area.shape[1]]  # an image may extend beyond the screen
-            before = area.copy()
+            before = area.copy() if image.disposal in (RESTORE, RESTORE_4) else None
             np.copyto(area, pixels, where=pixels != 0)
+            del pixels  # memory for whoever takes the screen
             yield screen, union(box, disposed)
             disposed = box
             if image.disposal == CLEAR:
                 area[:] = 0  # transparent, as in browsers, not the specification's background colour
-            elif image.disposal in (RESTORE, RESTORE_4):
+            elif before is not None:
                 area[:] = before
 
 

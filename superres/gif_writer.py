@@ -142,13 +142,13 @@ class Screen:
     def draw(self, change, delay):
         """Make the image of a frame."""
         box = union(change.box, self.cleared)
-        frame, shown, visible, changed = change.frame[box], self.shown[box], self.visible(box), change.changed
+        frame, shown, changed = change.frame[box], self.shown[box], change.changed
         if box != change.box:
             changed = np.zeros(size(box), bool)
             changed[relative(change.box, box)] = change.changed
 
         def drawn(rows):
-            mask = changed[rows] | ~visible[rows]
+            mask = changed[rows] | ~self.visible(shown[rows])
             return mask & (frame[rows][..., 3] >= 128) if self.has_alpha else mask
 
         strips = [rows for rows in cut_into_strips(*size(box)) if drawn(rows).any()]
@@ -162,17 +162,16 @@ class Screen:
             if self.started:
                 # The colour already on the screen may be nearer to the new one than the palette's nearest.
                 better = error(palette[index], true) < error(codes_of(shown[rows], mask), true)
-                better |= ~visible[rows][mask]
+                better |= ~self.visible(shown[rows])[mask]
                 mask[mask], index = better, index[better]
             indices[rows][mask] = index
-        area = drawn_area(indices, len(palette))
+        area = bounds_by_strips(indices.shape, lambda rows: indices[rows] != len(palette))
         if indices.size > PIXELS_AT_ONCE and 2 * np.prod(size(area)) > indices.size:
             area = relative(box, box)  # cut out, it would be copied
         self.image = DrawnImage(absolute(area, box), indices[area], palette, delay)
 
-    def visible(self, box):
-        """Mask of the pixels of the box where something is shown."""
-        shown = self.shown[box]
+    def visible(self, shown):
+        """Mask of the pixels of a part of the screen where something is shown."""
         return shown[..., 3] > 0 if self.has_alpha else np.broadcast_to(self.started, shown.shape[:2])
 
     def finish(self, following=None):
@@ -182,8 +181,8 @@ class Screen:
         if following:
             self.show()
             vanishing = self.vanishing(following)
-            if vanishing.any():
-                disposal, self.cleared = CLEAR, union(box, absolute(bounds(vanishing), following.box))
+            if vanishing != NOWHERE:
+                disposal, self.cleared = CLEAR, union(box, absolute(vanishing, following.box))
                 self.shown[self.cleared] = 0
                 enlarged = np.full(size(self.cleared), len(palette), np.uint8)
                 enlarged[relative(box, self.cleared)] = indices
@@ -208,19 +207,20 @@ class Screen:
         self.started = True
 
     def vanishing(self, following):
-        """Mask of the pixels, in the box of the following frame's change, that are shown now and transparent there."""
+        """The box, within that of the following frame's change, of what is shown now and transparent there."""
         if not self.has_alpha:
-            return np.zeros((0, 0), bool)
-        return self.visible(following.box) & (following.frame[following.box][..., 3] < 128)
+            return NOWHERE
+        frame, shown = following.frame[following.box], self.shown[following.box]
+        return bounds_by_strips(shown.shape[:2], lambda rows: self.visible(shown[rows]) & (frame[rows][..., 3] < 128))
 
 
-def drawn_area(indices, transparent):
-    """The bounding box of the indices that are not transparent, found strip by strip."""
-    rows, columns = np.zeros((len(indices), 1), bool), np.zeros((1, indices.shape[1]), bool)
-    for strip in cut_into_strips(*indices.shape):
-        drawn = indices[strip] != transparent
-        rows[strip] = drawn.any(axis=1, keepdims=True)
-        columns |= drawn.any(axis=0, keepdims=True)
+def bounds_by_strips(shape, mask):
+    """``bounds`` of a mask of that shape, of which a function makes a strip of rows."""
+    rows, columns = np.zeros((shape[0], 1), bool), np.zeros((1, shape[1]), bool)
+    for strip in cut_into_strips(*shape):
+        part = mask(strip)
+        rows[strip] = part.any(axis=1, keepdims=True)
+        columns |= part.any(axis=0, keepdims=True)
     return bounds(rows)[0], bounds(columns)[1]
 
 

@@ -1,6 +1,7 @@
 """Upscaling of clips: compared with whole frames, and the area that is recomputed."""
 
 import functools
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from srgan import apply_srgan, bicubic_upscale
 from superres import frames as module
-from superres.frames import AVERAGED, CONTEXT, cover, find_changes, upscale_changes, upscale_frames
+from superres.frames import AVERAGED, CONTEXT, cover, find_changes, pack, unpack, upscale_changes, upscale_frames
 from superres.gif_reader import open_gif
 from superres.gif_writer import save_gif
 from superres.measures import flicker, psnr
@@ -283,3 +284,24 @@ def test_the_context_is_enough_for_the_bundled_weights():
     part = apply_srgan(frame[30 - CONTEXT : 46 + CONTEXT, 40 - CONTEXT : 56 + CONTEXT])
     inner = part[4 * CONTEXT : 4 * (CONTEXT + 16), 4 * CONTEXT : 4 * (CONTEXT + 16)]
     assert difference(inner, apply_srgan(frame)[4 * 30 : 4 * 46, 4 * 40 : 4 * 56])[0] <= 1
+
+
+def test_small_numbers_are_packed_two_to_a_byte(rng):
+    values = rng.integers(-8, 8, (5, 12, 3)).astype(np.int8)
+    packed = pack(values)
+    assert packed.shape == (5, 6, 3) and packed.dtype == np.int8
+    np.testing.assert_array_equal(unpack(packed), values)
+
+
+def test_memory_for_each_pixel_of_a_frame(monkeypatch, rng):
+    """Beside the frames: result 48 bytes, its mask of changes 16, remainder 24, mean 12."""
+    monkeypatch.setattr(module, "UPSCALED_AT_ONCE", 2**12)
+    monkeypatch.setattr(module, "MERGED_AT_ONCE", 2**12)
+    first = bicubic_upscale(rng.integers(0, 256, (30, 30, 3), np.uint8), 20)
+    frames = [np.roll(first, 4 * i, axis=1) for i in range(4)]
+    tracemalloc.start()
+    for _ in upscale_changes(frames, bicubic_upscale):
+        pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 120 * 600**2

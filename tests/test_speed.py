@@ -43,7 +43,8 @@ def test_the_ways_are_what_they_are_called(rng, monkeypatch):
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_memory_is_that_of_a_process_of_its_own():
-    assert 200 < speed.peak_memory((8, 6)) < 2000
+    assert 200 < speed.peak_memory("still", (8, 6)) < 2000
+    assert 100 < speed.peak_memory("clip", (200, 200)) < speed.memory_bound("clip", 200, 200)
 
 
 def test_precision_takes_a_folder(photos, monkeypatch, tmp_path, capsys):
@@ -57,12 +58,14 @@ def test_precision_takes_a_folder(photos, monkeypatch, tmp_path, capsys):
 
 
 def test_memory_is_held_to_its_bound(monkeypatch, capsys):
-    monkeypatch.setattr(speed, "peak_memory", lambda size: 1500 + 51 * size[0] * size[1] / 2**20)
-    assert "| 341x268 | 1504 | 2504 |" in speed.memory() and "| 8000x6000 | 3835 | 4835 |" in speed.memory()
-    monkeypatch.setattr(speed, "peak_memory", lambda size: 2600.0)
+    monkeypatch.setattr(speed, "peak_memory", lambda kind, size: speed.memory_bound(kind, *size) - 100)
+    table = speed.memory()
+    assert "| still, 341x268 | 2404 | 2504 |" in table and "| still, 8000x6000 | 4735 | 4835 |" in table
+    assert "| clip, 2000x1500 | 729 | 829 |" in table
+    monkeypatch.setattr(speed, "peak_memory", lambda kind, size: 2600.0 if kind == "still" else 1.0)
     with pytest.raises(SystemExit):
         speed.main(["memory"])
-    assert "341x268: peak 2600 MB, expected at most 2504 MB" in capsys.readouterr().err
+    assert "still, 341x268: peak 2600 MB, expected at most 2504 MB" in capsys.readouterr().err
 
 
 def test_a_runtime_that_is_not_installed_is_one_sentence(monkeypatch, capsys):
