@@ -15,7 +15,7 @@ from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
 
 from superres.degrade import degrade
-from superres.network import generator
+from superres.network import generator, srcnn
 from superres.weights import load_generator
 from training import average, data, initialise, losses, optimizers, train
 
@@ -391,6 +391,15 @@ def test_srgan_trains_generator_and_discriminator_in_mixed_precision(photos, tmp
     total = sum(weight * terms.get(name, 0) for name, weight in losses.WEIGHTS.items())
     assert terms["loss"] == pytest.approx(total, rel=1e-2)
     assert np.isfinite(list(terms.values())).all()
+
+
+def test_in_mixed_precision_colours_are_not_rounded():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    for network in (generator(blocks=1, channels=4), srcnn((4, 4))):
+        train.keep_ends_in_float32(network)
+        ends = network.layers[1:3] + network.layers[-1:]
+        assert {layer.compute_dtype for layer in ends} == {"float32"}
+        assert {layer.compute_dtype for layer in network.layers[3:-1]} == {"bfloat16"}
 
 
 # The average

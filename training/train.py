@@ -71,7 +71,7 @@ def prepare(args: argparse.Namespace) -> tuple:
     keras.config.set_dtype_policy(args.dtype)
     patches = prepare_patches(args)
     network = NETWORKS[args.method]()
-    network.get_layer("to_0_255").dtype_policy = "float32"  # bfloat16 would round to whole grey levels
+    keep_ends_in_float32(network)
     if args.start:
         start_from(args.start, network)
     else:
@@ -82,6 +82,15 @@ def prepare(args: argparse.Namespace) -> tuple:
     validation = validation_pairs(args) if args.validate else []
     args.out.mkdir(parents=True, exist_ok=True)
     return patches, trainer, average, validation
+
+
+def keep_ends_in_float32(network):
+    """Bfloat16 would round colours to whole grey levels, and round the first kernel so that what is trained around it
+    makes images a grey level darker in float32.
+    """
+    first = next(layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D))
+    for layer in (network.get_layer("to_unit"), first, network.get_layer("to_0_255")):
+        layer.dtype_policy = "float32"
 
 
 def prepare_patches(args):
