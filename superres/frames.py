@@ -226,7 +226,7 @@ def strips(image):
 
 
 def pack(values):
-    """Numbers from -8 to 7, int8 (h, 2w, ...), each two of a row in a byte: int8 (h, w, ...)."""
+    """Numbers from -8 to 7, int8 (h, 2w, ...), two to a byte: int8 (h, w, ...)."""
     return values[:, ::2] & 15 | values[:, 1::2] << 4
 
 
