@@ -44,7 +44,8 @@ def degrade(hr: np.ndarray, degradation: str, rng: np.random.Generator | None = 
     if rng is None:
         return degrade_for_evaluation(hr, degradation)
     if degradation == "photo":
-        return photograph(hr, rng, blur=(0.5, 3.2), noise=(0, 15), quality=(40, 95), shot_noise=0.3)
+        # With less noise, a compressed image would look like a blurred one, and be sharpened.
+        return photograph(hr, rng, blur=(0.5, 3.2), noise=(3, 15), quality=(40, 95), shot_noise=0.3)
     combined = rng.random() < 0.25
     if degradation == "cv2":
         hr = add_noise(hr, rng.uniform(0, 9), rng) if rng.random() < 0.5 else hr
