@@ -150,9 +150,9 @@ def memory_bound(kind, width, height):
     """Megabytes below which an upscaled RGB image or clip stays.
 
     A still image: Python, TensorFlow, model and strips, 2500 MB at most, then 3 bytes for each pixel of image and
-    result. A clip: 200 MB, then 220 bytes for each pixel of its screen.
+    result. A clip: 300 MB, then 220 bytes for each pixel of its screen.
     """
-    constant, each = {"still": (2500, 3 * (1 + SCALE**2)), "clip": (200, 220)}[kind]
+    constant, each = {"still": (2500, 3 * (1 + SCALE**2)), "clip": (300, 220)}[kind]
     return constant + each * width * height / 2**20
 
 
