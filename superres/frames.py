@@ -178,7 +178,7 @@ class UpscaledClip:
         noisy = near(changed) & ~moved
         count = self.count[window] = np.where(moved, 1, np.minimum(self.count[window] + noisy, AVERAGED + 1))
         counted = moved | noisy & (count <= AVERAGED)
-        for rows in strips(frame):
+        for rows in cut_into_strips(*frame.shape[:2], MERGED_AT_ONCE):
             mean[rows] += (frame[rows] - mean[rows]) * like(counted[rows] / count[rows], frame)
         return moved | counted & ~self.static[window]
 
@@ -219,10 +219,10 @@ def cut_rows(box, area):
     return [(y, min(y + height, bottom), left, right) for y in range(top, bottom, height)]
 
 
-def strips(image):
-    """Slices of an image's rows that hold about ``MERGED_AT_ONCE`` pixels each."""
-    height, width = image.shape[:2]
-    return [slice(top, bottom) for top, bottom, _, _ in cut_rows((0, height, 0, width), MERGED_AT_ONCE)]
+def cut_into_strips(height, width, area):
+    """Slices of rows that hold about ``area`` pixels each."""
+    rows = max(area // max(width, 1), 1)
+    return [slice(start, start + rows) for start in range(0, height, rows)]
 
 
 def pack(values):
@@ -267,7 +267,7 @@ def dithered(changed, frame, mean):
     changed: bool (h, w).  frame: uint8 (h, w, ...), and its running mean, float32.
     """
     noise = cv2.blur(changed.astype(np.float32), (DITHER_WINDOW, DITHER_WINDOW)) <= DITHER_SHARE
-    for rows in strips(frame):
+    for rows in cut_into_strips(*frame.shape[:2], MERGED_AT_ONCE):
         outer = slice(max(rows.start - MEAN_WINDOW // 2, 0), rows.stop + MEAN_WINDOW // 2)
         step = np.atleast_3d(cv2.blur(frame[outer] - mean[outer], (MEAN_WINDOW, MEAN_WINDOW)))
         noise[rows] &= (np.abs(step).max(-1) <= MEAN_STEP)[rows.start - outer.start :][: rows.stop - rows.start]

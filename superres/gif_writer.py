@@ -18,7 +18,7 @@ from PIL import Image
 from scipy.spatial import KDTree
 
 from superres.files import atomic_write
-from superres.frames import Change, bounds, find_changes
+from superres.frames import Change, bounds, cut_into_strips, find_changes
 from superres.gif_reader import CLEAR, KEEP, union
 
 COLOURS = 255  # most colours in a palette; the next index is the transparent one
@@ -151,7 +151,7 @@ class Screen:
             mask = changed[rows] | ~self.visible(shown[rows])
             return mask & (frame[rows][..., 3] >= 128) if self.has_alpha else mask
 
-        strips = [rows for rows in cut_into_strips(*size(box)) if drawn(rows).any()]
+        strips = [rows for rows in cut_into_strips(*size(box), PIXELS_AT_ONCE) if drawn(rows).any()]
         quantiser = Quantiser(lambda: (codes_of(frame[rows], drawn(rows)) for rows in strips))
         palette = quantiser.palette
         indices = np.full(size(box), len(palette), np.uint8)
@@ -198,7 +198,7 @@ class Screen:
         """Draw the image on what is shown."""
         box, indices, palette, _ = self.image
         shown = self.shown[box]
-        for rows in cut_into_strips(*indices.shape):
+        for rows in cut_into_strips(*indices.shape, PIXELS_AT_ONCE):
             drawn = indices[rows] < len(palette)
             if drawn.any():
                 colours = rgb_of(np.append(palette, 0)[indices[rows]])
@@ -217,7 +217,7 @@ class Screen:
 def bounds_by_strips(shape, mask):
     """``bounds`` of a mask of that shape, of which a function makes a strip of rows."""
     rows, columns = np.zeros((shape[0], 1), bool), np.zeros((1, shape[1]), bool)
-    for strip in cut_into_strips(*shape):
+    for strip in cut_into_strips(*shape, PIXELS_AT_ONCE):
         part = mask(strip)
         rows[strip] = part.any(axis=1, keepdims=True)
         columns |= part.any(axis=0, keepdims=True)
@@ -338,12 +338,6 @@ def absolute(box, outer):
 
 def size(box):
     return [side.stop - side.start for side in box]
-
-
-def cut_into_strips(height, width):
-    """Slices of rows that hold about ``PIXELS_AT_ONCE`` pixels each."""
-    rows = max(PIXELS_AT_ONCE // max(width, 1), 1)
-    return [slice(start, start + rows) for start in range(0, height, rows)]
 
 
 def header(height: int, width: int, loop: int | None, comment: str) -> bytes:
