@@ -20,7 +20,7 @@ SHARES = {"clean": 0.35, "cv2": 0.20, "gif": 0.10, "jpeg": 0.15, "photo": 0.20}
 
 # Share of originals that are softened first, as photographs straight from a camera are, and by how many pixels: their
 # networks would otherwise take every soft contour for one that was sharp.
-SOFT = 0.25
+SOFT = 0.4
 SOFTNESS = 0.5, 1.6
 
 

@@ -17,8 +17,8 @@ from superres import SCALE
 from training.adversarial import Trainer
 from training.data import SHARES, SOFT, Patches, read_hr, soften
 
-COPIES = 12  # degraded copies of a photograph
-SOFT_COPIES = 4  # of its softened version
+COPIES = 10  # degraded copies of a photograph
+SOFT_COPIES = 6  # of its softened version
 
 
 class Photographs(NamedTuple):
