@@ -215,8 +215,8 @@ def enlarged(box):
 def cut_rows(box, area):
     """A box (top, bottom, left, right), cut into boxes of its width that hold about ``area`` pixels at most."""
     top, bottom, left, right = box
-    height = max(area // (right - left), 1)
-    return [(y, min(y + height, bottom), left, right) for y in range(top, bottom, height)]
+    strips = cut_into_strips(bottom - top, right - left, area)
+    return [(top + rows.start, min(top + rows.stop, bottom), left, right) for rows in strips]
 
 
 def cut_into_strips(height, width, area):

@@ -17,8 +17,8 @@ from superres import SCALE
 from training.adversarial import Trainer
 from training.data import SHARES, SOFT, Patches, read_hr, soften
 
-COPIES = 10  # degraded copies of a photograph
-SOFT_COPIES = 6  # of its softened version
+SOFT_COPIES = round(16 * SOFT)  # degraded copies of a photograph's softened version
+COPIES = 16 - SOFT_COPIES  # of the photograph as it is
 
 
 class Photographs(NamedTuple):
