@@ -9,23 +9,26 @@ from conftest import ROOT
 from training import curves
 
 
-def test_curves_are_those_of_the_logs(tmp_path):
+@pytest.mark.parametrize(("row", "run"), list(enumerate(curves.RUNS)))
+def test_curves_are_those_of_the_logs(row, run):
     folder = ROOT / "weights" / "logs"
-    axes = curves.curves(folder).axes
-    with (folder / "srgan.csv").open() as file:
+    axes = curves.curves(folder).axes[3 * row :]
+    assert axes[0].get_title() == curves.RUNS[run]
+    with (folder / f"{run}.csv").open() as file:
         rows = list(csv.DictReader(file))
-    content = next(line for line in axes[3].lines if line.get_label() == "content")
-    assert content.get_xdata()[-1] == pytest.approx(float(rows[-1]["seconds"]) / 60)
-    expected = np.mean([float(row["content"]) for row in rows[-curves.SMOOTHING :]])
-    assert content.get_ydata()[-1] == pytest.approx(expected)
+    lines = {line.get_label(): line for line in axes[0].lines}
+    for label, term, scale in (("L1 x 100", "pixel", 100), ("content", "content", 1)):
+        assert (label in lines) == (term in rows[0])
+        if term in rows[0]:
+            expected = scale * np.mean([float(each[term]) for each in rows[-curves.SMOOTHING :]])
+            assert lines[label].get_ydata()[-1] == pytest.approx(expected)
+            assert lines[label].get_xdata()[-1] == pytest.approx(float(rows[-1]["seconds"]) / 60)
     with (folder / "checkpoints.csv").open() as file:
-        last = [row for row in csv.DictReader(file) if row["method"] == "srgan"][-1]
-    assert axes[5].lines[1].get_ydata()[-1] == float(last["crops_distance"])
-    assert axes[5].lines[1].get_xdata()[-1] == pytest.approx(content.get_xdata()[-1], rel=0.01)
-    assert [axis.get_title() for axis in axes] == ["SRResNet"] * 3 + ["SRGAN"] * 3
-    pixel = next(line for line in axes[3].lines if line.get_label() == "L1 x 100")
-    expected = 100 * np.mean([float(row["pixel"]) for row in rows[-curves.SMOOTHING :]])
-    assert pixel.get_ydata()[-1] == pytest.approx(expected)
+        last = [each for each in csv.DictReader(file) if each["run"] == run][-1]
+    for axis, measure in zip(axes[1:3], ("psnr", "distance"), strict=True):
+        line = axis.lines[1]
+        assert line.get_ydata()[-1] == float(last[f"crops_{measure}"])
+        assert line.get_xdata()[-1] == pytest.approx(float(rows[-1]["seconds"]) / 60, rel=0.01)
 
 
 def test_missing_logs_are_one_sentence(tmp_path, capsys):

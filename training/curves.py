@@ -1,4 +1,4 @@
-"""Draw the learning curves of the published weights from the logs beside them.
+"""Draw the learning curves of three runs from the logs beside the weights.
 
 python -m training.curves weights/logs weights/learning_curves.png
 """
@@ -18,6 +18,7 @@ LOSSES = {  # term: label
     "adversarial": "adversarial",
     "discriminator": "discriminator's",
 }
+RUNS = {"srresnet": "SRResNet", "srgan": "SRGAN", "srgan_long": "SRGAN, 26 minutes"}  # name of the log: title
 SMOOTHING = 20  # rows of a log in a moving average
 
 
@@ -29,26 +30,26 @@ def columns(path: Path) -> dict:
 
 
 def curves(folder: Path) -> plt.Figure:
-    """A Matplotlib figure: the losses in ``folder``/METHOD.csv, and PSNR and distance in checkpoints.csv.
+    """A Matplotlib figure: the losses in ``folder``/RUN.csv, and PSNR and distance in checkpoints.csv.
 
     Raises FileNotFoundError for a missing log.
     """
     checkpoints = columns(folder / "checkpoints.csv")
-    figure, axes = plt.subplots(2, 3, figsize=(12, 5.6), layout="constrained")
-    for row, method, name in zip(axes, ("srresnet", "srgan"), ("SRResNet", "SRGAN"), strict=True):
-        log = {column: values.astype(float) for column, values in columns(folder / f"{method}.csv").items()}
+    figure, axes = plt.subplots(len(RUNS), 3, figsize=(12, 8.4), layout="constrained")
+    for row, (run, title) in zip(axes, RUNS.items(), strict=True):
+        log = {column: values.astype(float) for column, values in columns(folder / f"{run}.csv").items()}
         minutes = log["seconds"] / 60
         draw_losses(row[0], minutes, log)
-        at = checkpoints["method"] == method
+        at = checkpoints["run"] == run
         time = np.interp(checkpoints["step"][at].astype(float), np.r_[0, log["step"]], np.r_[0, minutes])
         for axis, measure, label in zip(row[1:], ("psnr", "distance"), ("PSNR, dB", "Distance"), strict=True):
             for prefix, data in (("set5", "Set5"), ("crops", "DIV2K crops")):
                 axis.plot(time, checkpoints[f"{prefix}_{measure}"][at].astype(float), "o-", label=data)
             axis.set_ylabel(label)
         for axis in row:
-            axis.set(title=name, xlabel="Minutes on the GPU", ylim=(0, None) if axis is row[0] else None)
+            axis.set(title=title, xlabel="Minutes on the GPU", ylim=(0, None) if axis is row[0] else None)
             axis.grid(alpha=0.3)
-            axis.legend(**{"loc": "lower left", "ncols": 2} if axis is row[0] else {})
+            axis.legend(ncols=2 if axis is row[0] else 1)
     return figure
 
 
