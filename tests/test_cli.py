@@ -520,11 +520,21 @@ def test_quiet_drops_what_is_written_to_stderr_and_closes_what_it_opens(capfd):
 
 
 def start(*arguments, cwd, **options):
-    """The program, by default with bicubic interpolation, since TensorFlow takes seconds to import."""
+    """The program, by default with bicubic interpolation, since TensorFlow takes seconds to import.
+
+    It takes signals that are ignored here, as SIGHUP is under nohup.
+    """
     method = [] if "--method" in arguments else BICUBIC
     command = [sys.executable, str(ROOT / "srgan.py"), *map(str, arguments), *method]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=cwd, **{**pipes, **options})
+    ignored = [number for number in signal.valid_signals() if signal.getsignal(number) == signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        return subprocess.Popen(command, cwd=cwd, **{**pipes, **options})
+    finally:
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def finish(process):
@@ -659,8 +669,6 @@ def long_run(tmp_path, long_clip):
 @pytest.mark.skipif(os.name != "posix", reason="Windows ends a process without a signal that it could handle")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_leaves_no_temporary_file(name, tmp_path, long_run):
-    if signal.getsignal(getattr(signal, name)) == signal.SIG_IGN:
-        pytest.skip(f"{name} is ignored here, as under nohup, and so by the program")
     process = start(*long_run, cwd=tmp_path)
     while len(list(tmp_path.iterdir())) == 1:  # the temporary file
         assert process.poll() is None

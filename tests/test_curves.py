@@ -12,8 +12,9 @@ from training import curves
 @pytest.mark.parametrize(("row", "run"), list(enumerate(curves.RUNS)))
 def test_curves_are_those_of_the_logs(row, run):
     folder = ROOT / "weights" / "logs"
-    axes = curves.curves(folder).axes[3 * row :]
-    assert axes[0].get_title() == curves.RUNS[run]
+    axes = curves.curves(folder).axes
+    assert [axis.get_title() for axis in axes] == [title for title in curves.RUNS.values() for _ in range(3)]
+    axes = axes[3 * row : 3 * row + 3]
     with (folder / f"{run}.csv").open() as file:
         rows = list(csv.DictReader(file))
     lines = {line.get_label(): line for line in axes[0].lines}
@@ -25,7 +26,7 @@ def test_curves_are_those_of_the_logs(row, run):
             assert lines[label].get_xdata()[-1] == pytest.approx(float(rows[-1]["seconds"]) / 60)
     with (folder / "checkpoints.csv").open() as file:
         last = [each for each in csv.DictReader(file) if each["run"] == run][-1]
-    for axis, measure in zip(axes[1:3], ("psnr", "distance"), strict=True):
+    for axis, measure in zip(axes[1:], ("psnr", "distance"), strict=True):
         line = axis.lines[1]
         assert line.get_ydata()[-1] == float(last[f"crops_{measure}"])
         assert line.get_xdata()[-1] == pytest.approx(float(rows[-1]["seconds"]) / 60, rel=0.01)
