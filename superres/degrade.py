@@ -10,7 +10,10 @@ from superres import SCALE
 from superres.image import bicubic_downscale, to_uint8
 
 # The ways in which an image becomes small. See ``degrade``.
-DEGRADATIONS = ("clean", "cv2", "gif", "jpeg", "photo")
+DEGRADATIONS = ("clean", "cv2", "gif", "jpeg", "photo", "strong")
+
+# The standard deviation of the noise in evaluation, grey levels, and JPEG's qualities. The rest is as in ``camera``.
+POOR_CAMERAS = {"photo": ((2, 12), (50, 90)), "strong": ((15, 30), (40, 90))}
 
 
 def downscale(image: np.ndarray, factor: int = SCALE) -> np.ndarray:
@@ -28,14 +31,15 @@ def degrade(hr: np.ndarray, degradation: str, rng: np.random.Generator | None = 
     - ``cv2``: ``cv2.resize`` with INTER_CUBIC, which does not antialias
     - ``gif``: clean, then an adaptive palette with dithering
     - ``jpeg``: clean, then JPEG
-    - ``photo``: blur, downscaling, sensor noise, JPEG (see ``photograph``)
+    - ``photo``: blur, downscaling, sensor noise, JPEG: a poor camera
+    - ``strong``: the same with noise of 15 to 30 grey levels: a telephone at night, old film
 
     Without ``rng`` the parameters are those of evaluation: 256 colours with Floyd-Steinberg dithering, JPEG quality 80,
-    and for ``photo`` some that depend on the image alone. With a ``numpy.random.Generator`` they are drawn: 64-256
+    and for ``photo`` and ``strong`` some that depend on the image alone. With a ``numpy.random.Generator`` they are drawn: 64-256
     colours with Floyd-Steinberg, ordered or no dithering, JPEG quality 30-95 with or without chroma subsampling. Half
     of the originals for ``cv2`` get grain first, a third of the images for ``gif`` and ``jpeg`` noise once they are
     small. One in four is a combination: for ``cv2`` the original, for ``gif`` the downscaled image is compressed as a
-    JPEG first, for ``jpeg`` the image is downscaled as in ``cv2``.
+    JPEG first, for ``jpeg`` the image is downscaled as in ``cv2``. For ``photo`` and ``strong`` see ``photograph``.
 
     Raises ValueError for any other degradation.
     """
@@ -43,9 +47,8 @@ def degrade(hr: np.ndarray, degradation: str, rng: np.random.Generator | None = 
         raise ValueError(f"unknown degradation {degradation!r}, expected {', '.join(DEGRADATIONS)}")
     if rng is None:
         return degrade_for_evaluation(hr, degradation)
-    if degradation == "photo":
-        # With less noise, a compressed image would look like a blurred one, and be sharpened.
-        return photograph(hr, rng, blur=(0.5, 3.2), noise=(3, 15), quality=(40, 95), shot_noise=0.3)
+    if degradation in POOR_CAMERAS:
+        return photograph(hr, rng, noise=(15, 30) if degradation == "strong" else (0, 30))
     combined = rng.random() < 0.25
     if degradation == "cv2":
         hr = add_noise(hr, rng.uniform(0, 9), rng) if rng.random() < 0.5 else hr
@@ -61,9 +64,10 @@ def degrade(hr: np.ndarray, degradation: str, rng: np.random.Generator | None = 
 
 
 def degrade_for_evaluation(hr, degradation):
-    if degradation == "photo":
-        rng = np.random.default_rng(int(hr.sum(dtype=np.int64)))
-        return photograph(hr, rng, blur=(0.8, 3.2), noise=(2, 12), quality=(50, 90))
+    if degradation in POOR_CAMERAS:
+        rng = np.random.default_rng(int(hr.sum(dtype=np.int64)) + (degradation == "strong"))
+        noise, quality = POOR_CAMERAS[degradation]
+        return camera(hr, low_size(hr), rng, blur=(0.8, 3.2), noise=noise, quality=quality)
     if degradation == "cv2":
         return bicubic_downscale(hr)
     lr = downscale(hr)
@@ -72,20 +76,47 @@ def degrade_for_evaluation(hr, degradation):
     return compress(lr, 80) if degradation == "jpeg" else lr
 
 
-def photograph(hr, rng, blur, noise, quality, shot_noise=0.0):
-    """What a poor camera makes of a scene, as one round of the degradations of BSRGAN (Zhang et al. 2021, section 3).
+def low_size(hr):
+    """Width and height of an image downscaled."""
+    return hr.shape[1] // SCALE, hr.shape[0] // SCALE
 
-    Anisotropic Gaussian blur, downscaling with one of three filters, Gaussian noise, JPEG. ``blur`` (pixels of ``hr``),
-    ``noise`` (grey levels) and ``quality`` are ranges to draw from, ``shot_noise`` is the share of images whose noise
-    grows with the square root of brightness.
+
+def photograph(hr: np.ndarray, rng: np.random.Generator, noise: tuple[float, float]) -> np.ndarray:
+    """What becomes of a scene on its way through poor cameras and the web, drawn for training.
+
+    The degradations of BSRGAN (Zhang et al. 2021) and Real-ESRGAN (Wang et al. 2021, section 3.1): one round of
+    ``camera``, and for one image in three a second, milder one. ``hr`` and the result as in ``degrade``; ``noise``: a
+    range of standard deviations in grey levels.
     """
-    blurred = cv2.filter2D(
-        hr, -1, gaussian_kernel(*rng.uniform(*blur, 2), rng.uniform(0, np.pi)), borderType=cv2.BORDER_REFLECT
-    )
-    resample = Image.Resampling(rng.choice([Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC]))
-    lr = np.asarray(Image.fromarray(blurred).resize((hr.shape[1] // SCALE, hr.shape[0] // SCALE), resample))
+    size, options = low_size(hr), {"quality": (30, 95), "shot_noise": 0.3, "two_steps": 0.5}
+    if rng.random() >= 1 / 3:
+        return camera(hr, size, rng, (0.5, 3.2), noise, **options)
+    enlargement = rng.uniform(1, 3)
+    large = tuple(round(enlargement * side) for side in size)
+    seen = camera(hr, large, rng, (0.5, 3.2), noise, **options)
+    return camera(seen, size, rng, (0.2, 0.2 + 0.5 * enlargement), (0, noise[1] / 3), **options)
+
+
+def camera(image, size, rng, blur, noise, quality, shot_noise=0.0, two_steps=0.0):
+    """An RGB uint8 image as a poor camera takes it, ``size`` (width, height) pixels large.
+
+    Anisotropic Gaussian blur, downscaling with one of three filters, Gaussian noise, JPEG. ``blur`` (pixels of the
+    image), ``noise`` (grey levels) and ``quality`` are ranges to draw from; ``shot_noise`` is the share of images whose
+    noise grows with the square root of brightness, ``two_steps`` that of images which had another size in between.
+    """
+    kernel = gaussian_kernel(*rng.uniform(*blur, 2), rng.uniform(0, np.pi))
+    small = Image.fromarray(cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REFLECT))
+    if two_steps and rng.random() < two_steps:
+        share = rng.uniform(0, 1)
+        between = (round(share * side + (1 - share) * target) for side, target in zip(small.size, size, strict=True))
+        small = small.resize(tuple(between), draw_filter(rng))
+    lr = np.asarray(small.resize(size, draw_filter(rng)))
     lr = add_noise(lr, rng.uniform(*noise), rng, shot=shot_noise and rng.random() < shot_noise)
     return compress(lr, int(rng.integers(quality[0], quality[1] + 1)))
+
+
+def draw_filter(rng):
+    return Image.Resampling(rng.choice([Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC]))
 
 
 def gaussian_kernel(sigma_x, sigma_y, angle, radius=10):
