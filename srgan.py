@@ -20,13 +20,13 @@ if __name__ == "__main__":  # before the imports, which take a second
     signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
 
 from superres import SCALE
-from superres.cli import main
-from superres.files import read_image, save_image
-from superres.frames import upscale_frames
-from superres.gif_reader import open_gif, read_gif
-from superres.gif_writer import save_gif
-from superres.image import bicubic_downscale, bicubic_upscale, check_image
-from superres.interruption import handle_signals
+from superres.clips.frames import upscale_frames
+from superres.clips.reader import open_gif, read_gif
+from superres.clips.writer import save_gif
+from superres.command.cli import main
+from superres.command.interruption import handle_signals
+from superres.images.files import read_image, save_image
+from superres.images.image import bicubic_downscale, bicubic_upscale, check_image
 
 __all__ = [
     "SCALE", "apply_srcnn", "apply_srgan", "bicubic_downscale", "bicubic_upscale",
@@ -36,12 +36,12 @@ __all__ = [
 
 def load_generator(source="srgan"):
     """The Keras model that ``source`` names: "srgan", "photo", "srresnet", "srcnn", "srgan:ALPHA", a weights file
-    or "hf://OWNER/REPO/FILE". See ``superres.weights.load_generator``.
+    or "hf://OWNER/REPO/FILE". See ``superres.network.weights.load_generator``.
 
     >>> load_generator("srgan:0.5").output_shape
     (None, None, None, 3)
     """
-    from superres import weights  # here, as in ``apply_srgan``, since Keras and TensorFlow take seconds to import
+    from superres.network import weights  # here, as in ``apply_srgan``: Keras and TensorFlow take seconds to import
 
     return weights.load_generator(source)
 
@@ -68,7 +68,7 @@ def apply_srgan(image, generator=None, *, dtype="auto", progress=False):
     check_image(image)
     if generator is None or isinstance(generator, str | os.PathLike):
         generator = load_generator("srgan" if generator is None else generator)
-    from superres.inference import upscale, upscaler_for
+    from superres.network.inference import upscale, upscaler_for
 
     return upscale(image, upscaler_for(generator, dtype), progress)
 

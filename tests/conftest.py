@@ -12,14 +12,14 @@ import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 from PIL import Image  # noqa: E402
 
-import superres.backend  # noqa: E402, F401  (quietens TensorFlow before anything else imports it)
+import superres.network.backend  # noqa: E402, F401  (quietens TensorFlow before anything else imports it)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def same_arithmetic_everywhere():
     """dtype "auto" is float32 on every machine."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("superres.inference.has_native_bfloat16", lambda: False)
+        patch.setattr("superres.network.inference.has_native_bfloat16", lambda: False)
         yield
 
 
@@ -81,7 +81,7 @@ def difference(a, b):
 @pytest.fixture(scope="session")
 def photo():
     """A real low-resolution image with odd height and width."""
-    from superres.files import read_image
+    from superres.images.files import read_image
 
     return read_image(ROOT / "images" / "flowers_lr.jpg")[40:89, 50:107].copy()
 
@@ -149,7 +149,7 @@ def vgg(tmp_path, rng):
 @pytest.fixture
 def tiny(monkeypatch):
     """Networks small enough to train in a test."""
-    from superres.network import generator, srcnn
+    from superres.network.models import generator, srcnn
     from training import adversarial, train
 
     small = functools.partial(generator, blocks=1, channels=8)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from superres.network import generator
+from superres.network.models import generator
 from training import adversarial, losses
 from training.adversarial import Trainer
 

@@ -19,14 +19,16 @@ from PIL.ExifTags import IFD, Base
 
 import srgan
 from srgan import main
-from superres import cli, interruption, network, quiet, weights
-from superres.plan import method_label
+from superres import quiet
+from superres.command import cli, interruption
+from superres.command.plan import method_label
+from superres.network import models, weights
 
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """A quick network under the bundled names."""
-    model = randomise(network.generator(blocks=1, channels=4))
+    model = randomise(models.generator(blocks=1, channels=4))
     monkeypatch.setattr(weights, "load_generator", lambda source="srgan": model)
     return model
 
@@ -251,7 +253,7 @@ def test_what_fails_while_it_is_upscaled_stops_no_other(tiny, photos, capsys, mo
 
 
 def test_models_are_loaded_once(photos, monkeypatch, capsys):
-    model, calls = randomise(network.generator(blocks=1, channels=4)), []
+    model, calls = randomise(models.generator(blocks=1, channels=4)), []
     monkeypatch.setattr(weights, "load_generator", lambda source: calls.append(source) or model)
     main(["photos", "--method", "srresnet"])
     assert calls == ["srresnet"]
@@ -685,7 +687,7 @@ def test_an_interruption_that_is_lost_is_noticed(tmp_path, long_run):
     """Python drops an exception within a callback of the garbage collection, and JAX registers one."""
     script = (
         f"import gc, os, signal, sys; sys.path.insert(0, {str(ROOT)!r}); import srgan\n"
-        "from superres.interruption import handle_signals; handle_signals(); sent = []\n"
+        "from superres.command.interruption import handle_signals; handle_signals(); sent = []\n"
         "def callback(*_):\n"
         "    if not sent and any('unfinished' in name for name in os.listdir()):\n"
         "        sent.append(os.kill(os.getpid(), signal.SIGTERM))\n"
@@ -704,7 +706,7 @@ def test_an_interruption_while_the_model_is_loaded_ends_the_program_at_once(tmp_
     srgan.save_image(tmp_path / "a.png", image)
     script = (
         f"import os, signal, sys; sys.path.insert(0, {str(ROOT)!r}); import srgan\n"
-        "from superres import cli, interruption, quiet\n"
+        "from superres import quiet; from superres.command import cli, interruption\n"
         "def load(*_):\n"
         "    with quiet():\n"
         "        try: os.kill(os.getpid(), signal.SIGTERM)\n"
@@ -720,7 +722,7 @@ def test_an_interruption_while_the_model_is_loaded_ends_the_program_at_once(tmp_
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_what_nohup_ignores_is_ignored():
     script = (
-        f"import os, signal, sys; sys.path.insert(0, {str(ROOT)!r}); from superres import interruption\n"
+        f"import os, signal, sys; sys.path.insert(0, {str(ROOT)!r}); from superres.command import interruption\n"
         "signal.signal(signal.SIGHUP, signal.SIG_IGN); interruption.handle_signals()\n"
         "os.kill(os.getpid(), signal.SIGHUP); interruption.stop_if_interrupted()"
     )

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from superres.degrade import degrade
+from superres.images.degrade import degrade
 from training import data
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from superres import degrade as module
-from superres.degrade import degrade
+from superres.images import degrade as module
+from superres.images.degrade import degrade
 
 
 def test_degradations_are_those_of_the_libraries(rng):
@@ -20,7 +20,7 @@ def test_degradations_are_those_of_the_libraries(rng):
     file = io.BytesIO()
     clean.save(file, "JPEG", quality=80)
     np.testing.assert_array_equal(degrade(hr, "jpeg"), np.asarray(Image.open(file)))
-    with pytest.raises(ValueError, match="'webp', expected clean, cv2, gif, jpeg, photo"):
+    with pytest.raises(ValueError, match="'webp', expected clean, cv2, gif, jpeg, photo, strong"):
         degrade(hr, "webp")
 
 
@@ -147,27 +147,58 @@ def test_a_photograph_is_blurred_downscaled_noisy_and_compressed(rng):
     np.testing.assert_array_equal(degrade(hr, "photo"), np.asarray(Image.open(file)))
 
 
-def test_photographs_for_training_are_drawn_from_ranges_of_their_own(rng, monkeypatch):
-    hr, drawn = np.full((32, 32, 3), 255, np.uint8), []
-    kernel, noise, compress = module.gaussian_kernel, module.add_noise, module.compress
+def record(monkeypatch, name, result=None):
+    """The arguments that a function of the module gets from now on; ``result`` stands in for the function."""
+    calls, function = [], getattr(module, name)
 
-    def record(function, keep):
-        return lambda *arguments, **options: (
-            drawn.append(keep(*arguments, **options)),
-            function(*arguments, **options),
-        )[1]
+    def recorded(*given, **options):
+        calls.append((*given, *options.values()))
+        return (result or function)(*given, **options)
 
-    monkeypatch.setattr(module, "gaussian_kernel", record(kernel, lambda x, y, angle: ("blur", x)))
-    monkeypatch.setattr(
-        module, "add_noise", record(noise, lambda image, sigma, rng, shot: ("noise", sigma, bool(shot)))
-    )
-    monkeypatch.setattr(module, "compress", record(compress, lambda image, quality: ("quality", quality)))
+    monkeypatch.setattr(module, name, recorded)
+    return calls
+
+
+@pytest.mark.parametrize(("degradation", "noise"), [("photo", (0, 30)), ("strong", (15, 30))])
+def test_one_photograph_in_three_for_training_has_two_cameras(rng, monkeypatch, degradation, noise):
+    hr, rounds = np.zeros((64, 96, 3), np.uint8), []
+    calls = record(monkeypatch, "camera", lambda image, *_, **__: image)
     for _ in range(1000):
-        assert degrade(hr, "photo", rng).shape == (8, 8, 3)
-    for name, low, high in (("blur", 0.5, 3.2), ("noise", 3, 15), ("quality", 40, 95)):
-        values = [value for each, value, *_ in drawn if each == name]
+        calls.clear()
+        degrade(hr, degradation, rng)
+        rounds.append([(size, *ranges) for _, size, _, *ranges in calls])
+    twice = [each for each in rounds if len(each) == 2]
+    assert len(twice) / 1000 == pytest.approx(1 / 3, abs=0.05)
+    for first, *_ in rounds:
+        assert first[1:] == ((0.5, 3.2), noise, (30, 95), 0.3, 0.5)
+    enlargements = [first[0][0] / 24 for first, _ in twice]
+    assert 1 <= min(enlargements) < 1.1 and 2.9 < max(enlargements) <= 3
+    assert {last[0] for *_, last in rounds} == {(24, 16)}
+    assert {last[2] for _, last in twice} == {(0, noise[1] / 3)}
+
+
+def test_a_camera_draws_from_its_ranges(rng, monkeypatch):
+    hr = np.full((32, 48, 3), 255, np.uint8)
+    names = ("gaussian_kernel", "draw_filter", "add_noise", "compress")
+    kernels, filters, noises, qualities = (record(monkeypatch, name) for name in names)
+    for _ in range(1000):
+        small = module.camera(hr, (12, 8), rng, (0.5, 3.2), (5, 30), (30, 95), shot_noise=0.3, two_steps=0.5)
+        assert small.shape == (8, 12, 3)
+    for values, low, high in (
+        ([x for x, *_ in kernels], 0.5, 3.2),
+        ([sigma for _, sigma, *_ in noises], 5, 30),
+        ([quality for _, quality in qualities], 30, 95),
+    ):
         assert low <= min(values) < low + 0.05 * high and 0.97 * high < max(values) <= high
-    assert np.mean([shot for name, *_, shot in drawn if name == "noise"]) == pytest.approx(0.3, abs=0.05)
+    assert np.mean([bool(shot) for *_, shot in noises]) == pytest.approx(0.3, abs=0.05)
+    assert len(filters) / 1000 == pytest.approx(1.5, abs=0.05)  # half of them in two steps
+
+
+def test_strong_is_photo_with_more_noise():
+    """Of a flat image, where all else changes nothing."""
+    flat = np.full((256, 256, 3), 128, np.uint8)
+    noise = {name: degrade(flat, name).std(axis=(0, 1)).mean() for name in ("clean", "photo", "strong")}
+    assert noise["clean"] == 0 and 2 < noise["photo"] < 12 < noise["strong"] < 30
 
 
 def test_evaluation_draws_nothing(calls):

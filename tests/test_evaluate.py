@@ -5,15 +5,15 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from srgan import apply_srgan, bicubic_upscale
-from superres.degrade import degrade
-from superres.measures import checkerboard_strength
+from superres.images.degrade import degrade
+from superres.images.measures import checkerboard_strength
 from training import data, evaluate
 
 
 def test_evaluation_agrees_with_scikit_image(photos, tmp_path, capsys):
     evaluate.main([str(photos), "--models", "bicubic", "--limit", "1", "--sheet", str(tmp_path / "sheet.png")])
     header, _, row = capsys.readouterr().out.splitlines()
-    assert header == "| PSNR / SSIM / checkerboard | clean | cv2 | gif | jpeg | photo |"
+    assert header == "| PSNR / SSIM / checkerboard | clean | cv2 | gif | jpeg | photo | strong |"
     hr = data.read_hr(photos / "0.png")
     sr = cv2.resize(degrade(hr, "cv2"), None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     a, b = (16 + p[4:-4, 4:-4] @ np.array([65.481, 128.553, 24.966]) / 255 for p in (hr, sr))
@@ -27,7 +27,7 @@ def test_evaluation_agrees_with_scikit_image(photos, tmp_path, capsys):
 
 
 def test_models_are_measured_in_float32(rng, monkeypatch):
-    monkeypatch.setattr("superres.inference.has_native_bfloat16", lambda: True)
+    monkeypatch.setattr("superres.network.inference.has_native_bfloat16", lambda: True)
     lr = rng.integers(0, 256, (8, 12, 3), dtype=np.uint8)
     np.testing.assert_array_equal(evaluate.method("srresnet")(lr), apply_srgan(lr, "srresnet", dtype="float32"))
     assert not np.array_equal(evaluate.method("srresnet")(lr), apply_srgan(lr, "srresnet"))

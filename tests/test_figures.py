@@ -12,9 +12,10 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from srgan import bicubic_upscale
-from superres import figures, measures
+from superres import figures
+from superres.clips.writer import save_gif
 from superres.figures import blind, page, sheets
-from superres.gif_writer import save_gif
+from superres.images import measures
 
 
 @pytest.fixture

@@ -21,11 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile
 
-from superres import files
-from superres import image as image_module
-from superres.files import atomic_write, check_output, read_image, save_image
-from superres.formats import PNG_SIGNATURE
-from superres.image import MAX_PIXELS
+from superres.images import files
+from superres.images import image as image_module
+from superres.images.files import atomic_write, check_output, read_image, save_image
+from superres.images.formats import PNG_SIGNATURE
+from superres.images.image import MAX_PIXELS
 
 
 @pytest.fixture

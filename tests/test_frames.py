@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srgan import apply_srgan, bicubic_upscale
-from superres import frames as module
-from superres.frames import AVERAGED, CONTEXT, cover, find_changes, pack, unpack, upscale_changes, upscale_frames
-from superres.gif_reader import open_gif
-from superres.gif_writer import save_gif
-from superres.measures import flicker, psnr
-from superres.network import generator
+from superres.clips import frames as module
+from superres.clips.frames import AVERAGED, CONTEXT, cover, find_changes, pack, unpack, upscale_changes, upscale_frames
+from superres.clips.reader import open_gif
+from superres.clips.writer import save_gif
+from superres.images.measures import flicker, psnr
+from superres.network.models import generator
 
 SMALL = randomise(generator(blocks=1, channels=4))
 small = functools.partial(apply_srgan, generator=SMALL)

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gifs import PALETTE, noise, opencv_frames, pillow_frames, rgba, write
-from superres import gif_reader
-from superres.gif_reader import open_gif, read_gif
-from superres.gif_writer import save_gif
-from superres.image import MAX_PIXELS
+from superres.clips import reader as gif_reader
+from superres.clips.reader import open_gif, read_gif
+from superres.clips.writer import save_gif
+from superres.images.image import MAX_PIXELS
 
 
 def build_gif(size, images, loop=None):

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gifs import PALETTE, noise, opencv_frames, pillow_frames, rgba, strict_frames, write
-from superres import gif_writer
-from superres.gif_reader import open_gif, read_gif
-from superres.gif_writer import save_gif
+from superres.clips import writer as gif_writer
+from superres.clips.reader import open_gif, read_gif
+from superres.clips.writer import save_gif
 
 
 @st.composite

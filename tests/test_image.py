@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from superres.image import bicubic_downscale, bicubic_upscale, cover_hidden, to_uint8
+from superres.images.image import bicubic_downscale, bicubic_upscale, cover_hidden, to_uint8
 
 
 @pytest.mark.parametrize("shape", [(13, 9), (13, 9, 3), (13, 9, 4)])

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from keras import layers
 
 from srgan import apply_srgan
-from superres import backend, weights
-from superres.image import bicubic_upscale
-from superres.inference import TiledUpscaler, Upscaler, spans, tiled, upscaler_for
-from superres.network import generator, srcnn
+from superres.images.image import bicubic_upscale
+from superres.network import backend, weights
+from superres.network.inference import TiledUpscaler, Upscaler, spans, tiled, upscaler_for
+from superres.network.models import generator, srcnn
 
 SMALL = randomise(generator(blocks=1, channels=4))
 
@@ -231,7 +231,7 @@ def test_another_backend_of_keras_is_refused_in_one_sentence(photo, monkeypatch)
 
 
 def test_a_backend_of_keras_that_is_missing_is_named():
-    command = [sys.executable, "-c", "import sys; sys.modules['torch'] = None; import superres.backend"]
+    command = [sys.executable, "-c", "import sys; sys.modules['torch'] = None; import superres.network.backend"]
     environment = os.environ | {"KERAS_BACKEND": "torch"}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     said = done.stderr.splitlines()[-1]
@@ -251,7 +251,7 @@ def test_changed_weights_count_at_once(make, photo):
 
 @pytest.mark.filterwarnings("ignore:this processor has no bfloat16")
 def test_bfloat16_is_close_to_float32(photo):
-    from superres.weights import load_generator
+    from superres.network.weights import load_generator
 
     exact, fast = (apply_srgan(photo, load_generator(), dtype=dtype).astype(float) for dtype in ("float32", "bfloat16"))
     mse = np.mean((exact - fast) ** 2)
@@ -277,7 +277,7 @@ def test_an_unknown_dtype_is_refused(rng):
 
 @pytest.fixture
 def native(request, monkeypatch):
-    monkeypatch.setattr("superres.inference.has_native_bfloat16", lambda: request.param)
+    monkeypatch.setattr("superres.network.inference.has_native_bfloat16", lambda: request.param)
 
 
 @pytest.mark.parametrize("native, dtype", [(True, "bfloat16"), (False, "float32")], indirect=["native"])

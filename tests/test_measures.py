@@ -7,7 +7,7 @@ from skimage.color import rgb2ycbcr
 from skimage.measure import blur_effect
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from superres import measures
+from superres.images import measures
 
 
 @pytest.fixture

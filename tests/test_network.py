@@ -7,9 +7,9 @@ import tensorflow as tf
 from conftest import difference, plain, randomise
 from keras import layers
 
-from superres.inference import Upscaler
-from superres.network import DepthToSpace, fold_batch_norm, generator, srcnn, subpixel_convolution
-from superres.weights import load_generator
+from superres.network.inference import Upscaler
+from superres.network.models import DepthToSpace, fold_batch_norm, generator, srcnn, subpixel_convolution
+from superres.network.weights import load_generator
 
 
 def test_generator_is_the_papers():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training import pack
 from training.data import find_images
+from training.tools import pack
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
-from superres.network import generator
+from superres.network.models import generator
 from training import adversarial, data, losses, resident, train
 
 

@@ -3,14 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training import speed
+from training.tools import speed
 
 OURS = {"course": 4.0, "float32": 2.0, "bfloat16": 1.0}
 
 
 def test_ratios_are_of_the_courses_time(monkeypatch, rng, capsys):
     monkeypatch.setattr(speed, "SIZES", ((8, 6),))
-    monkeypatch.setattr("superres.inference.has_native_bfloat16", lambda: True)  # or it would warn
+    monkeypatch.setattr("superres.network.inference.has_native_bfloat16", lambda: True)  # or it would warn
     monkeypatch.setattr(speed, "seconds", lambda way, image: OURS.get(way.__name__, 8.0))
     speed.main(["ratios"])
     assert "| 8x6 | 5208.33 | 2.00x | 4.00x |" in capsys.readouterr().out

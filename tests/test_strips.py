@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superres import SCALE
-from superres.inference import TiledUpscaler, Upscaler
-from superres.network import generator
-from superres.strips import Strips, to_uint8
+from superres.network.inference import TiledUpscaler, Upscaler
+from superres.network.models import generator
+from superres.network.strips import Strips, to_uint8
 
 BLOCKS = 16
 SMALL = randomise(generator(blocks=BLOCKS, channels=4))

@@ -14,10 +14,11 @@ from PIL import Image
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
 
-from superres.degrade import degrade
-from superres.network import generator, srcnn
-from superres.weights import load_generator
-from training import average, data, initialise, losses, optimizers, train
+from superres.images.degrade import degrade
+from superres.network.models import generator, srcnn
+from superres.network.weights import load_generator
+from training import data, initialise, losses, optimizers, train
+from training.tools import average
 
 
 def weights(path):
@@ -444,8 +445,8 @@ def test_an_average_of_what_does_not_fit_is_refused(sources, options, message, n
 
 
 def test_training_imports_nothing_that_only_inference_needs():
-    """``superres.inference`` needs TensorFlow, training can do with another of Keras' backends."""
-    code = "import sys; sys.modules['superres.inference'] = None; import training.train"
+    """``superres.network.inference`` needs TensorFlow, training can do with another of Keras' backends."""
+    code = "import sys; sys.modules['superres.network.inference'] = None; import training.train"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 

@@ -21,10 +21,10 @@ import tensorflow as tf
 import tf_keras
 from conftest import difference, randomise
 
-import superres
 from srgan import apply_srgan
-from superres import network, weights
-from superres.weights import load_generator
+from superres import network
+from superres.network import models, weights
+from superres.network.weights import load_generator
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (13, 17, 3), np.uint8)
 COMMIT = "c" * 40
@@ -37,7 +37,7 @@ def same_weights(model, other):
 
 def small_generator(seed=0):
     """More than ten layers of a class, which sorting by name would misplace: conv2d_10 before conv2d_2."""
-    return randomise(network.generator(blocks=3, channels=4), seed)
+    return randomise(models.generator(blocks=3, channels=4), seed)
 
 
 def course_generator(channels=64, blocks=16, normalise=lambda x: x / 255.0):
@@ -60,7 +60,7 @@ def course_generator(channels=64, blocks=16, normalise=lambda x: x / 255.0):
         x = prelu(layers.Lambda(lambda x: tf.nn.depth_to_space(x, 2))(conv(x, 4 * channels)))
     x = layers.Lambda(lambda x: (x + 1) * 127.5)(conv(x, 3, 9, activation="tanh"))
     model = tf_keras.Model(inputs, x)
-    model.set_weights(randomise(network.generator(blocks, channels, batch_norm=True, tanh=True)).get_weights())
+    model.set_weights(randomise(models.generator(blocks, channels, batch_norm=True, tanh=True)).get_weights())
     return model
 
 
@@ -190,11 +190,11 @@ def save(model, path):
 
 @pytest.mark.parametrize("file", ["model.keras", "model.weights.h5", "model.h5"])
 def test_a_file_of_this_keras_comes_back(file, tmp_path):
-    for model in small_generator(), randomise(network.srcnn((5, 4))):
+    for model in small_generator(), randomise(models.srcnn((5, 4))):
         path = save(model, tmp_path / file)
         assert same_weights(load_generator(path), model)
         assert load_generator(str(path)) is load_generator(path)
-    model = randomise(network.generator(blocks=2, channels=4, batch_norm=True, tanh=True))
+    model = randomise(models.generator(blocks=2, channels=4, batch_norm=True, tanh=True))
     path = save(model, tmp_path / file)
     np.testing.assert_allclose(load_generator(path)(IMAGE[None]), model(IMAGE[None]), atol=1e-3)
 
@@ -203,7 +203,7 @@ def test_a_file_of_this_keras_comes_back(file, tmp_path):
 def test_a_changed_file_is_loaded_again(changed, tmp_path):
     """Each of the three alone is enough."""
     path, new = tmp_path / "model.weights.h5", tmp_path / "new.weights.h5"
-    model = network.generator(blocks=1, channels=4 if changed != "size" else 2)
+    model = models.generator(blocks=1, channels=4 if changed != "size" else 2)
     load_generator(save(small_generator(), path))
     save(model if changed == "size" else small_generator(1), new)
     before = path.stat()
@@ -323,7 +323,7 @@ def test_a_file_that_claims_too_much_is_refused_before_memory_is_asked_for(make,
 def other_network(name):
     layers, rgb, generator = keras.layers, keras.Input((8, 8, 3)), small_generator()
     conv = layers.Conv2D
-    srcnn = network.srcnn((5, 4))(rgb)
+    srcnn = models.srcnn((5, 4))(rgb)
     return {
         "classifier": keras.Sequential([rgb, conv(4, 3), conv(4, 3), layers.Flatten(), layers.Dense(2)]),
         "no layers": keras.Sequential([rgb, layers.Flatten()]),
@@ -375,9 +375,9 @@ def test_arrays_outside_the_file_are_refused(kind, tmp_path):
 
 
 def test_files_loaded_in_turn_stay_loaded(tmp_path):
-    paths = [save(network.generator(blocks=1, channels=2), tmp_path / f"{number}.weights.h5") for number in range(4)]
-    models = [load_generator(path) for path in paths]
-    assert [load_generator(path) for path in paths] == models
+    paths = [save(models.generator(blocks=1, channels=2), tmp_path / f"{number}.weights.h5") for number in range(4)]
+    loaded = [load_generator(path) for path in paths]
+    assert [load_generator(path) for path in paths] == loaded
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
@@ -461,11 +461,11 @@ def new_session(hub, tmp_path, monkeypatch):
         defaults = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_ETAG_TIMEOUT": "1"}
         for name, value in (defaults | environment).items():
             monkeypatch.setenv(name, value)
-        for name in [name for name in sys.modules if name.startswith("huggingface_hub")] + ["superres.weights"]:
+        for name in [name for name in sys.modules if name.startswith("huggingface_hub")] + ["superres.network.weights"]:
             monkeypatch.delitem(sys.modules, name)
-        return importlib.import_module("superres.weights").load_generator
+        return importlib.import_module("superres.network.weights").load_generator
 
-    monkeypatch.setattr(superres, "weights", weights)
+    monkeypatch.setattr(network, "weights", weights)
     for name in "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN", "http_proxy", "HTTP_PROXY":
         monkeypatch.delenv(name, raising=False)
     return start
@@ -557,5 +557,5 @@ def test_a_revision_may_be_a_path(new_session, hub, monkeypatch):
 
 def test_bundled_weights_do_not_import_what_downloads():
     """It takes half a second, and says in a notebook without ipywidgets that they are missing."""
-    code = "import superres.weights, sys; superres.weights.read_arrays; assert 'huggingface_hub' not in sys.modules"
+    code = "import sys; from superres.network.weights import read_arrays; assert 'huggingface_hub' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=weights.FOLDER.parent, check=True)

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from superres import SCALE
-from superres.degrade import degrade
-from superres.files import read_image
-from superres.image import bicubic_upscale, to_uint8
+from superres.images.degrade import degrade
+from superres.images.files import read_image
+from superres.images.image import bicubic_upscale, to_uint8
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 

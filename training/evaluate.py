@@ -1,12 +1,12 @@
-"""Measure methods on a folder of photographs and five degradations.
+"""Measure methods on a folder of photographs and the degradations.
 
     python -m training.evaluate valid/Set5 --sheet set5.png
     python -m training.evaluate valid/Set5 --models bicubic srresnet runs/srresnet/srresnet_x4.keras
 
 Prints PSNR (dB) and SSIM on Y, 4 pixels cut from each border (Ledig et al. 2017, section 3.1), and the strength of
-checkerboard artefacts (``superres.measures.checkerboard_strength``), the means over the folder, as a Markdown table.
-The inputs are made from the photographs (see ``superres.degrade.degrade``); only where a NAME_HR.png has a
-NAME_LRx4.png beside it, as benchmark sets come, that one is the clean input.
+checkerboard artefacts (``superres.images.measures.checkerboard_strength``), the means over the folder, as a Markdown
+table. The inputs are made from the photographs (see ``superres.images.degrade.degrade``); only where a NAME_HR.png has
+a NAME_LRx4.png beside it, as benchmark sets come, that one is the clean input.
 """
 
 import argparse
@@ -20,8 +20,8 @@ from tqdm import tqdm
 
 from srgan import apply_srgan, bicubic_upscale, load_generator
 from superres import SCALE
-from superres.degrade import DEGRADATIONS
-from superres.measures import checkerboard_strength, markdown_table, psnr_ssim
+from superres.images.degrade import DEGRADATIONS
+from superres.images.measures import checkerboard_strength, markdown_table, psnr_ssim
 from training import errors_in_one_line
 from training.data import find_originals, low_resolution, read_hr
 

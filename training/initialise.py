@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from superres.network import DepthToSpace, subpixel_convolution
-from superres.weights import load_generator
+from superres.network.models import DepthToSpace, subpixel_convolution
+from superres.network.weights import load_generator
 
 SMALL = 0.01  # scales He et al.'s initial weights where they would disturb the interpolated image
 

@@ -15,9 +15,9 @@ import numpy as np
 from tqdm import tqdm
 
 from superres import SCALE
-from superres.degrade import photograph
-from superres.files import save_image
-from superres.image import to_uint8
+from superres.images.degrade import photograph
+from superres.images.files import save_image
+from superres.images.image import to_uint8
 from training import errors_in_one_line
 from training.data import find_originals, read_hr
 

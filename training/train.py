@@ -26,11 +26,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from superres import SCALE
-from superres.backend import has_native_bfloat16
-from superres.files import atomic_write
-from superres.image import to_uint8
-from superres.measures import psnr
-from superres.network import generator, srcnn
+from superres.images.files import atomic_write
+from superres.images.image import to_uint8
+from superres.images.measures import psnr
+from superres.network.backend import has_native_bfloat16
+from superres.network.models import generator, srcnn
 from training import errors_in_one_line
 from training.adversarial import Trainer, discriminator
 from training.data import SHARES, Patches, find_originals, low_resolution, read_hr, srcnn_input, training_pair

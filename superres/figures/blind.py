@@ -7,7 +7,7 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from superres.figures.sheets import GAP, column_width, magnified, sheet, zoom
-from superres.measures import psnr
+from superres.images.measures import psnr
 
 TRIALS_PER_ROW = 2
 WIDTH, HEIGHT = 132, 88  # of a crop in pixels: a sixth of the page at 100 %

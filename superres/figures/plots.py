@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from superres import SCALE
 from superres.figures.page import WIDTH
-from superres.measures import blur, psnr, radial_spectrum
+from superres.images.measures import blur, psnr, radial_spectrum
 
 # Okabe and Ito's colours, told apart by colour-blind readers, and markers for those who print.
 STYLES = {

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from superres.figures.page import DENSITY, DPI, WIDTH
-from superres.measures import psnr, psnr_ssim
+from superres.images.measures import psnr, psnr_ssim
 
 # Okabe and Ito's colours, told apart by colour-blind readers.
 BOX_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7")

@@ -6,8 +6,8 @@ import numpy as np
 from IPython.display import Markdown
 from scipy.stats import spearmanr
 
-from superres.gif_reader import open_gif
-from superres.measures import (
+from superres.clips.reader import open_gif
+from superres.images.measures import (
     blur,
     changed_static_pixels,
     coherence,

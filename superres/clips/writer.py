@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 from scipy.spatial import KDTree
 
-from superres.files import atomic_write
-from superres.frames import Change, bounds, cut_into_strips, find_changes
-from superres.gif_reader import CLEAR, KEEP, union
+from superres.clips.frames import Change, bounds, cut_into_strips, find_changes
+from superres.clips.reader import CLEAR, KEEP, union
+from superres.images.files import atomic_write
 
 COLOURS = 255  # most colours in a palette; the next index is the transparent one
 SAMPLE = 5000  # approximate number of pixels that the first palette is made from

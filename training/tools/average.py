@@ -1,6 +1,6 @@
 """Average the weights of networks of one topology (model soup, Wortsman et al. 2022).
 
-python -m training.average OUT.keras A.keras B.keras --weights 0.7 0.3
+python -m training.tools.average OUT.keras A.keras B.keras --weights 0.7 0.3
 """
 
 import argparse
@@ -9,9 +9,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from superres.files import atomic_write
-from superres.network import generator
-from superres.weights import load_generator
+from superres.images.files import atomic_write
+from superres.network.models import generator
+from superres.network.weights import load_generator
 from training import errors_in_one_line
 from training.initialise import start_from
 
@@ -33,7 +33,9 @@ def average(sources: list[str], weights: list[float]) -> keras.Model:
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(
-        prog="python -m training.average", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m training.tools.average",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("out", type=Path, metavar="OUT.keras")
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="whatever srgan.load_generator takes")

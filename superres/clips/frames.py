@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from superres import SCALE
-from superres.gif_reader import Gif
-from superres.image import check_image
+from superres.clips.reader import Gif
+from superres.images.image import check_image
 
 # Margin around a region that is upscaled, in low-resolution pixels. The generator's receptive-field radius is 40, but
 # pixels beyond 16 changed no result by more than one grey level (six images, SRGAN and SRResNet).

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from superres import SCALE
-from superres.files import check_target, format_of_suffix, software_of
-from superres.formats import HEIF_SUFFIXES, UNREADABLE_SUFFIXES
-from superres.gif_reader import Gif
-from superres.messages import FILE_ERRORS, count_of, describe, write_line
+from superres.clips.reader import Gif
+from superres.command.messages import FILE_ERRORS, count_of, describe, write_line
+from superres.images.files import check_target, format_of_suffix, software_of
+from superres.images.formats import HEIF_SUFFIXES, UNREADABLE_SUFFIXES
 
 NAMED_METHODS = ("srgan", "photo", "srresnet", "srcnn", "bicubic")
 SCALES = (2, 3, SCALE)

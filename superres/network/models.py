@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from superres.backend import keras
+from superres.network.backend import keras
 
 layers = keras.layers
 

@@ -1,7 +1,7 @@
 """Pack photographs for training on another machine: as WebP files, in archives small enough to be sent.
 
-    python -m training.pack pack PHOTOS --data DIV2K MORE_PHOTOS     # PHOTOS-1-of-3.zip ...
-    python -m training.pack unpack PHOTOS PHOTOS-*.zip               # there: PHOTOS/DIV2K, PHOTOS/MORE_PHOTOS
+    python -m training.tools.pack pack PHOTOS --data DIV2K MORE_PHOTOS     # PHOTOS-1-of-3.zip ...
+    python -m training.tools.pack unpack PHOTOS PHOTOS-*.zip               # there: PHOTOS/DIV2K, PHOTOS/MORE_PHOTOS
 
 At quality 88, WebP files are about a third as large as good JPEG files.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from superres.files import atomic_write
+from superres.images.files import atomic_write
 from training import errors_in_one_line
 from training.data import find_images, read_hr
 
@@ -63,7 +63,7 @@ def unpack(out: Path, parts: list[Path]) -> None:
     for part in parts:
         match = re.search(r"-(\d+)-of-(\d+)\.zip$", part.name)
         if not match:
-            raise ValueError(f"{part}: expected a name that ends with -1-of-3.zip, as training.pack gives it")
+            raise ValueError(f"{part}: expected a name that ends with -1-of-3.zip, as training.tools.pack gives it")
         numbers[int(match[1])] = int(match[2])
     expected = max(numbers.values())
     if missing := set(range(1, expected + 1)) - set(numbers):
@@ -82,7 +82,7 @@ def unpack(out: Path, parts: list[Path]) -> None:
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(
-        prog="python -m training.pack", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m training.tools.pack", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(required=True)
     add = commands.add_parser("pack").add_argument

@@ -1,6 +1,6 @@
 """Draw the learning curves of three runs from the logs beside the weights.
 
-python -m training.curves weights/logs weights/learning_curves.png
+python -m training.tools.curves weights/logs weights/learning_curves.png
 """
 
 import argparse
@@ -65,7 +65,9 @@ def draw_losses(axis, minutes, log):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(
-        prog="python -m training.curves", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m training.tools.curves",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("logs", type=Path, metavar="LOGS", help="folder of the logs")
     parser.add_argument("out", type=Path, metavar="OUT.png")

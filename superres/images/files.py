@@ -18,8 +18,9 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.ExifTags import IFD, Base
 from PIL.PngImagePlugin import PngInfo
 
-from superres import formats, one_line
-from superres.image import MAX_PIXELS, check_image, check_size, to_uint8
+from superres import one_line
+from superres.images import formats
+from superres.images.image import MAX_PIXELS, check_image, check_size, to_uint8
 
 # Pillow's names of what is read and written. Others, PostScript among them, would start other programs.
 FORMATS = (

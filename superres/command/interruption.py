@@ -5,7 +5,7 @@ import os
 import signal
 from types import SimpleNamespace
 
-from superres.messages import as_lines
+from superres.command.messages import as_lines
 
 INTERRUPTED = "interrupted, nothing unfinished is left"
 

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from superres import SCALE
-from superres.image import bicubic_downscale, to_uint8
+from superres.images.image import bicubic_downscale, to_uint8
 
 # The ways in which an image becomes small. See ``degrade``.
 DEGRADATIONS = ("clean", "cv2", "gif", "jpeg", "photo", "strong")
@@ -35,11 +35,12 @@ def degrade(hr: np.ndarray, degradation: str, rng: np.random.Generator | None = 
     - ``strong``: the same with noise of 15 to 30 grey levels: a telephone at night, old film
 
     Without ``rng`` the parameters are those of evaluation: 256 colours with Floyd-Steinberg dithering, JPEG quality 80,
-    and for ``photo`` and ``strong`` some that depend on the image alone. With a ``numpy.random.Generator`` they are drawn: 64-256
-    colours with Floyd-Steinberg, ordered or no dithering, JPEG quality 30-95 with or without chroma subsampling. Half
-    of the originals for ``cv2`` get grain first, a third of the images for ``gif`` and ``jpeg`` noise once they are
-    small. One in four is a combination: for ``cv2`` the original, for ``gif`` the downscaled image is compressed as a
-    JPEG first, for ``jpeg`` the image is downscaled as in ``cv2``. For ``photo`` and ``strong`` see ``photograph``.
+    and for ``photo`` and ``strong`` some that depend on the image alone. With a ``numpy.random.Generator`` they are
+    drawn: 64-256 colours with Floyd-Steinberg, ordered or no dithering, JPEG quality 30-95 with or without chroma
+    subsampling. Half of the originals for ``cv2`` get grain first, a third of the images for ``gif`` and ``jpeg`` noise
+    once they are small. One in four is a combination: for ``cv2`` the original, for ``gif`` the downscaled image is
+    compressed as a JPEG first, for ``jpeg`` the image is downscaled as in ``cv2``. ``photo`` and ``strong`` are drawn
+    as in ``photograph``.
 
     Raises ValueError for any other degradation.
     """

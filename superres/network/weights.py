@@ -18,7 +18,7 @@ from tqdm import TqdmWarning
 if TYPE_CHECKING:
     import keras
 
-FOLDER = Path(__file__).resolve().parent.parent / "weights"
+FOLDER = Path(__file__).resolve().parents[2] / "weights"
 BUNDLED = ("srgan", "photo", "srresnet", "srcnn")
 
 # The most that is read of a file: an SRGAN generator has 93 arrays of 6.2 million bytes in all, with batch
@@ -190,11 +190,11 @@ def bytes_of(dataset):
 
 def build(layers, source):
     """The network whose layers fit these arrays, loaded with them. Raises ValueError if there is none."""
-    from superres import network  # imports Keras, which takes seconds: errors in names are said before
+    from superres.network import models  # imports Keras, which takes seconds: errors in names are said before
 
     kernels = [arrays[0].shape for arrays in layers if arrays[0].ndim == 4]
     try:
-        model = network.model_with_kernels(kernels, batch_norm=any(len(arrays) == 4 for arrays in layers))
+        model = models.model_with_kernels(kernels, batch_norm=any(len(arrays) == 4 for arrays in layers))
         targets = [layer for layer in model.layers if layer.weights]
         # The number of arrays tells the class of a layer; a stable sort by it keeps the order within each class.
         for layer, arrays in zip(sorted(targets, key=lambda x: len(x.weights)), sorted(layers, key=len), strict=True):

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from superres import one_line
-from superres.image import MAX_PIXELS, check_size
+from superres.images.image import MAX_PIXELS, check_size
 
 KEEP, CLEAR, RESTORE = 1, 2, 3  # disposal methods (section 23); 0, unspecified, is treated as KEEP
 RESTORE_4 = 4  # reserved, but some encoders write it for RESTORE, and browsers treat it so

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from superres.image import to_uint8
+from superres.images.image import to_uint8
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}

@@ -12,9 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 from superres import SCALE, one_line
-from superres.backend import has_native_bfloat16, keras, tf
-from superres.image import bicubic_upscale, cover_hidden
-from superres.strips import STRIP_AREA, Strips, to_uint8
+from superres.images.image import bicubic_upscale, cover_hidden
+from superres.network.backend import has_native_bfloat16, keras, tf
+from superres.network.strips import STRIP_AREA, Strips, to_uint8
 
 # Columns that the generator takes at once, so that memory does not grow with the image's width.
 COLUMNS = 1024

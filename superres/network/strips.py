@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from superres.backend import keras, tf
-from superres.network import Fused, fuse
+from superres.network.backend import keras, tf
+from superres.network.models import Fused, fuse
 
 STRIP_AREA = 32768  # low-resolution pixels; a feature map of 64 channels is then 8 MB in float32
 

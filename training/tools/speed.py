@@ -1,8 +1,8 @@
 """Time, memory and precision of ``apply_srgan`` against the course's way, the plain Keras graph through ``predict``.
 
-    python -m training.speed ratios onnxruntime openvino      # or none of them
-    python -m training.speed memory
-    python -m training.speed precision FOLDER
+    python -m training.tools.speed ratios onnxruntime openvino      # or none of them
+    python -m training.tools.speed memory
+    python -m training.tools.speed precision FOLDER
 
 Prints Markdown. The first compares with other runtimes as well, the second measures up to ``HUGE``, the third compares
 bfloat16 with float32 on the clean inputs of a folder of high-resolution images.
@@ -25,9 +25,9 @@ from tqdm import tqdm
 from srgan import apply_srgan, save_gif
 from srgan import main as command_line
 from superres import SCALE
-from superres.image import bicubic_upscale, to_uint8
-from superres.measures import markdown_table
-from superres.weights import load_generator
+from superres.images.image import bicubic_upscale, to_uint8
+from superres.images.measures import markdown_table
+from superres.network.weights import load_generator
 from training import errors_in_one_line
 from training.data import find_originals, low_resolution, read_hr
 
@@ -141,7 +141,7 @@ def clip(width, height):
 
 def peak_memory(kind, size):
     """Peak resident MB of a process that upscales a "still" image of a size in float32, or a "clip" (Linux)."""
-    code = f"from training import speed; speed.{kind}(*{size}); print(speed.peak_megabytes())"
+    code = f"from training.tools import speed; speed.{kind}(*{size}); print(speed.peak_megabytes())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(done.stdout.splitlines()[-1])
 
@@ -184,7 +184,7 @@ def peak_megabytes():
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(
-        prog="python -m training.speed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m training.tools.speed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("ratios", help="time against the course's way and other runtimes")

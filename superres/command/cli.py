@@ -14,7 +14,21 @@ from PIL import Image
 from tqdm import tqdm
 
 from superres import SCALE, one_line, quiet
-from superres.files import (
+from superres.clips.frames import find_changes, upscale_changes
+from superres.clips.reader import open_gif
+from superres.clips.writer import write_changes
+from superres.command.interruption import INTERRUPTED, interruption, nothing_to_tidy, stop_if_interrupted
+from superres.command.messages import (
+    FILE_ERRORS,
+    as_lines,
+    count_of,
+    describe,
+    print_path,
+    warnings_as_lines,
+    write_line,
+)
+from superres.command.plan import SCALES, is_gif, plan, signature
+from superres.images.files import (
     atomic_write,
     camera_data,
     check_format,
@@ -23,13 +37,7 @@ from superres.files import (
     read_image,
     write_image,
 )
-from superres.frames import find_changes, upscale_changes
-from superres.gif_reader import open_gif
-from superres.gif_writer import write_changes
-from superres.image import MAX_PIXELS, bicubic_upscale
-from superres.interruption import INTERRUPTED, interruption, nothing_to_tidy, stop_if_interrupted
-from superres.messages import FILE_ERRORS, as_lines, count_of, describe, print_path, warnings_as_lines, write_line
-from superres.plan import SCALES, is_gif, plan, signature
+from superres.images.image import MAX_PIXELS, bicubic_upscale
 
 EPILOG = """\
 Two names, the first of them a file, are INPUT OUTPUT unless -o is given; else every name is an input. A GIF becomes a
@@ -195,10 +203,10 @@ def method_function(method, dtype="auto"):
     if method == "bicubic":
         return lambda image, progress=False: bicubic_upscale(image)
     # Here, since Keras and TensorFlow take seconds; and in this order, since a wrong name is said without them.
-    from superres.weights import load_generator
+    from superres.network.weights import load_generator
 
     model = load_generator(method)
-    from superres.inference import upscale, upscaler_for
+    from superres.network.inference import upscale, upscaler_for
 
     with warnings_as_lines():
         upscaler = upscaler_for(model, dtype)

@@ -1,0 +1,1 @@
+"""GIFs, and clips that are upscaled where they change."""
