@@ -7,17 +7,17 @@ import random
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor, wait
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.ExifTags import Base
 from tqdm import tqdm
 
 from superres import SCALE, one_line, quiet
 from superres.clips.frames import find_changes, upscale_changes
 from superres.clips.reader import open_gif
 from superres.clips.writer import write_changes
-from superres.command.interruption import INTERRUPTED, interruption, nothing_to_tidy, stop_if_interrupted
+from superres.command.interruption import INTERRUPTED, interruption, stop_if_interrupted
 from superres.command.messages import (
     FILE_ERRORS,
     as_lines,
@@ -27,12 +27,13 @@ from superres.command.messages import (
     warnings_as_lines,
     write_line,
 )
-from superres.command.plan import SCALES, is_gif, plan, signature
+from superres.command.plan import SCALES, is_done, is_gif, plan, refusal, signature
 from superres.images.files import (
     atomic_write,
     camera_data,
     check_format,
     check_target,
+    clear_unfinished,
     image_format,
     read_image,
     write_image,
@@ -84,8 +85,8 @@ def make_parser():
         prog="srgan.py", description="Upscale images and GIFs four times.", epilog=EPILOG,
         usage="%(prog)s [options] INPUT [OUTPUT]\n       %(prog)s [options] INPUT ... [-o DIR]",
     )  # fmt: skip
-    parser.add_argument("names", type=Path, nargs="+", metavar="INPUT", help="image, GIF, or folder of them")
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for the results, made where missing")
+    parser.add_argument("names", nargs="+", metavar="INPUT", help="image, GIF, or folder of them")
+    parser.add_argument("-o", "--output", metavar="DIR", help="folder for the results, made where missing")
     parser.add_argument(
         "-r", "--recursive", action="store_true", help="sub-folders as well; the results in DIR keep their folders"
     )
@@ -124,21 +125,22 @@ def upscale_files(jobs, options):
     """
     waiting = []
     for job in jobs:
-        stop_if_interrupted()
         try:
             waiting.append(inspect(job, options))
         except FILE_ERRORS as error:
             yield describe(error, job.source, job.target)
     if not waiting:
         return
-    with nothing_to_tidy():
-        upscale = method_function(options.method, options.dtype)
+    upscale = method_function(options.method, options.dtype)
+    interruption.working = True
+    for folder in {job.target.parent for job in waiting}:
+        clear_unfinished(folder)
     made_by_others = 0
     with tqdm(total=sum(job.pixels for job in waiting), unit="pixel", unit_scale=True) as bar:
         for job, error in outcomes(waiting, upscale, options, bar):
             if error is None:
                 print_path(job.target)
-            elif job.folder and isinstance(error, FileExistsError):
+            elif isinstance(error, FileExistsError) and is_done(job):
                 made_by_others += 1
                 random.shuffle(waiting)  # another run is at work: in one order, both would do the same files
             else:
@@ -185,7 +187,6 @@ def attempt(function, *arguments):
 def inspect(job, options):
     """The job, its pixels counted, and its GIF checked. Raises ValueError or OSError where it cannot be done."""
     source, target = job.source, job.target
-    check_target(target)
     image_format(target)
     with warnings_as_lines(), quiet():
         if is_gif(source):
@@ -195,7 +196,17 @@ def inspect(job, options):
             gif, frames, shape = None, 1, read_image(source, MOST_PIXELS).shape
     height, width, channels = shape
     check_format(target, (height * options.scale, width * options.scale, channels))
+    if options.output is not None:
+        make_folder(target.parent)
+    check_target(target)
     return job._replace(gif=gif, pixels=frames * height * width * SCALE**2)
+
+
+def make_folder(folder):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise type(error)(f"{folder}: the folder cannot be made: {error.strerror}") from error
 
 
 def method_function(method, dtype="auto"):
@@ -224,12 +235,13 @@ def upscale_file(job, upscale, options, advance):
     if job.gif:
         return upscale_gif(job, upscale, options, advance)
     with quiet():  # its warnings were shown
-        image, exif = read_image(job.source), camera_data(job.source, signature(job.source))
+        image = read_image(job.source)
+        exif = camera_data(job.source) | {Base.Software: signature(job.source)}
     result = reduced(upscale(image, progress=advance), options.scale)
 
     def write():
         with atomic_write(job.target, job.replace) as file:
-            write_image(file, job.target, result, options.quality, exif, signature(job.source))
+            write_image(file, job.target, result, options.quality, exif)
 
     return write
 

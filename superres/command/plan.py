@@ -2,22 +2,18 @@
 
 import functools
 import hashlib
-import itertools
 import os
-import re
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
 from superres import SCALE
 from superres.clips.reader import Gif
 from superres.command.messages import FILE_ERRORS, count_of, describe, write_line
-from superres.images.files import check_target, format_of_suffix, software_of
-from superres.images.formats import HEIF_SUFFIXES, UNREADABLE_SUFFIXES
+from superres.images.files import as_path, check_kind, check_target, format_of_suffix, software_of
 
 NAMED_METHODS = ("srgan", "photo", "srresnet", "srcnn", "bicubic")
 SCALES = (2, 3, SCALE)
-PROGRAM = "srgan.py"
 RESULT_ENDINGS = tuple(f"_x{scale}" for scale in SCALES)
 
 
@@ -35,41 +31,50 @@ def plan(options):
 
     Raises ValueError or OSError if nothing can be done.
     """
-    if options.output is None and len(options.names) == 2 and not options.names[0].is_dir():
-        return [job_of_pair(*options.names, options)], []
+    if options.output is None and len(options.names) == 2 and not os.path.isdir(options.names[0]):
+        return [job_of_pair(*map(as_path, options.names), options)], []
     if options.output is not None:
-        check_folder(options.output)
+        check_folder(as_path(options.output))
     jobs, failures = [], []
     for name in options.names:
         try:
-            if name.is_dir():
-                found, unreadable = jobs_in(name, options)
+            if (path := as_path(name)).is_dir():
+                found, unreadable = jobs_in(path, options)
                 jobs += found
                 failures += unreadable
             else:
-                jobs.append(Job(name, default_target(name, options), options.overwrite))
+                jobs.append(Job(path, default_target(path, options), options.overwrite))
         except FILE_ERRORS as error:
             failures.append(describe(error, name))
-    jobs = with_own_targets({os.path.abspath(job.source): job for job in jobs}.values())
+    jobs = {os.path.abspath(job.source): job for job in jobs}.values()
     sources = {os.path.realpath(job.source) for job in jobs}
-    existing = Counter()
+    targets = Counter(os.path.realpath(job.target) for job in jobs)
+    done = Counter(job.folder for job in jobs if is_done(job))
     planned = []
     for job in jobs:
-        if os.path.realpath(job.target) in sources:
+        target = os.path.realpath(job.target)
+        if target in sources:
             failures.append(f"{job.target}: an input, and the output of {job.source}")
-        elif job.replace or not os.path.exists(job.target):
+        elif targets[target] > 1:
+            failures.append(f"{job.source}: not the only input whose result would be {job.target}")
+        elif job.replace or not os.path.exists(target):
             planned.append(job)
-        elif job.folder:
-            existing[job.folder] += 1
-        else:
-            failures.append(f"{job.target}: exists already: add --overwrite to replace it")
-    for folder, count in existing.items():
+        elif not is_done(job):
+            failures.append(refusal(job))
+    for folder, count in done.items():
         total = sum(job.folder == folder for job in jobs)
         write_line(f"{folder}: {count} of {total} images have their results already; see --overwrite")
-    if options.output is not None:
-        for folder in {job.target.parent for job in planned}:
-            folder.mkdir(parents=True, exist_ok=True)
     return planned, failures
+
+
+def is_done(job):
+    """Whether a file of a folder has its result already, of the same bytes."""
+    return job.folder is not None and not job.replace and software_of(job.target) == signature(job.source)
+
+
+def refusal(job):
+    """Why a result is not written."""
+    return f"{job.target}: exists already{f', and is of another file than {job.source}' * bool(job.folder)}: add --overwrite to replace it, or -o DIR for another folder"
 
 
 def job_of_pair(source, target, options):
@@ -81,13 +86,9 @@ def job_of_pair(source, target, options):
     check_target(target)
     if os.path.realpath(source) == os.path.realpath(target):
         raise ValueError(f"{target}: an input, and the output of {source}")
-    is_result = target == default_target(source, options) or software_of(target) == signature(source)
-    if target.exists() and not options.overwrite and not is_result:
-        raise FileExistsError(
-            f"{target}: exists already, and is no result of {source}: "
-            "add --overwrite to replace it, or -o DIR to upscale both"
-        )
-    return Job(source, target, options.overwrite or is_result)
+    if target.exists() and not options.overwrite:
+        raise FileExistsError(f"{target}: exists already: add --overwrite to replace it, or -o DIR to upscale both")
+    return Job(source, target, options.overwrite)
 
 
 def jobs_in(folder, options):
@@ -102,22 +103,21 @@ def jobs_in(folder, options):
         for path in files
         if kinds[path] == "image"
     ]
-    results = {path for path in files if kinds[path] == "result"}
-    others = Counter(kind for kind in kinds.values() if kind not in ("image", "result", "other"))
-    if foreign := len(results - {job.target for job in jobs}):
-        others[f"named *_x{SCALE} or the like (taken for results)"] = foreign
-    left_out = []
-    if others:
-        listed = ", ".join(f"{count} {kind}" for kind, count in others.items())
-        left_out.append(f"{count_of(others.total(), 'file')} left out: {listed}")
+    own, others = {job.target for job in jobs}, defaultdict(list)
+    for path, kind in kinds.items():
+        if kind != "image" and path not in own:
+            others[kind].append(path.name)
+    left_out = [
+        f"{count_of(len(names), 'file')} left out, {kind}: {', '.join(names)}" for kind, names in others.items()
+    ]
     if unseen:
         left_out.append(f"{count_of(unseen, 'sub-folder')} left out (see --recursive)")
     if errors and not jobs:
         raise errors[0]
-    if not jobs and not results:
+    if not jobs:
         raise ValueError("; ".join([f"{folder}: no images in this folder", *left_out]))
-    if left_out:
-        write_line(f"{folder}: {'; '.join(left_out)}")
+    for line in left_out:
+        write_line(f"{folder}: {line}")
     return jobs, [describe(error, error.filename) for error in errors]
 
 
@@ -133,44 +133,17 @@ def files_in(folder, recursive):
 
 
 def kind_of(path):
-    """What a name stands for: "image", "result", "other" if it is no image, or a kind of file that cannot be read."""
-    suffix = path.suffix.lower()
-    if format_of_suffix(path):
-        if not path.is_file():
-            return "links to nowhere" if path.is_symlink() else "pipes or devices"
-        return "result" if path.stem.endswith(RESULT_ENDINGS) else "image"
-    if suffix in HEIF_SUFFIXES:
-        return f"{suffix} (not supported; pip install pillow-heif)"
-    # A download's name may go on after it: photo.jpg?w=200.
-    if suffix in UNREADABLE_SUFFIXES or format_of_suffix("x" + re.match(r"\W?\w*", suffix)[0]):
-        return f"{suffix} (not supported)"
-    return "other"
-
-
-def with_own_targets(jobs):
-    """The jobs; the folder's name joins that of a result whose name another file of a folder has, or had in an earlier
-    run, and a number where that is not enough.
-    """
-    counts = Counter(job.target for job in jobs)
-    taken, own = set(counts), []
-    for job in jobs:
-        if counts[job.target] > 1 or (job.folder and is_taken(job.target, job.source)):
-            folder = job.source.absolute().parent.name
-            prefixes = itertools.chain([folder], (f"{folder}_{number}" for number in itertools.count(2)))
-            targets = (job.target.with_name(f"{prefix}_{job.target.name}") for prefix in prefixes)
-            target = next(target for target in targets if target not in taken and not is_taken(target, job.source))
-            job = job._replace(target=target)
-            taken.add(target)
-        own.append(job)
-    return own
-
-
-def is_taken(target, source):
-    """Whether there is a result of another file at the target, which may be called as the source is."""
-    if target.parent == source.parent or not os.path.isfile(target):
-        return False
-    software = software_of(target)
-    return str(software).startswith(PROGRAM) and software != signature(source)
+    """ "image" for a file that is to be upscaled, or why another is not."""
+    if not path.is_file():
+        return "a link to nowhere" if path.is_symlink() else "a pipe or device"
+    if path.stem.endswith(RESULT_ENDINGS):
+        return f"named *_x{SCALE} or the like (taken for a result)"
+    if not format_of_suffix(path):
+        try:
+            check_kind(path)
+        except FILE_ERRORS as error:
+            return describe(error, path).removeprefix(f"{path}: ")
+    return "image"
 
 
 def check_folder(folder):
@@ -189,7 +162,7 @@ def default_target(source, options, subfolder=""):
     """Where the result goes by default: photo.png to photo_srgan_x4.png, photo.jpg to photo.jpg_srgan_x4.png."""
     suffix = ".gif" if is_gif(source) else f".{options.format or 'png'}"
     label = source.stem if source.suffix == suffix else source.name
-    folder = source.parent if options.output is None else options.output / subfolder
+    folder = source.parent if options.output is None else Path(options.output, subfolder)
     return folder / f"{label}_{method_label(options.method)}_x{options.scale}{suffix}"
 
 
@@ -203,6 +176,5 @@ def method_label(method):
 
 
 def signature(source):
-    """What a result names as its writer, to be known again as that of a file of this name in a folder of this name."""
-    path = os.path.join(*source.absolute().parts[-2:])
-    return f"{PROGRAM}, from {hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
+    """What a result names as its writer: this program, and the bytes that it was made from."""
+    return f"srgan.py, from {hashlib.sha256(source.read_bytes()).hexdigest()[:16]}"
