@@ -70,7 +70,9 @@ def apply_srgan(image, generator=None, *, dtype="auto", progress=False):
     """
     check_image(image)
     if generator is None or isinstance(generator, str | os.PathLike):
-        generator = load_generator("srgan" if generator is None else generator)
+        from superres.network.weights import load_generator
+
+        generator = load_generator("srgan" if generator is None else generator, shared=False)
     from superres.network.inference import upscale, upscaler_for
 
     return upscale(image, upscaler_for(generator, dtype), progress)

@@ -1,5 +1,6 @@
 """What the command line is to upscale, and where the results go."""
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -9,8 +10,8 @@ from typing import NamedTuple
 
 from superres import SCALE
 from superres.clips.reader import Gif
-from superres.command.messages import FILE_ERRORS, count_of, describe, write_line
-from superres.images.files import as_path, check_kind, check_target, format_of_suffix, software_of
+from superres.command.messages import FILE_ERRORS, describe, write_line
+from superres.images.files import as_path, check_kind, format_of_suffix, software_of
 
 NAMED_METHODS = ("srgan", "photo", "srresnet", "srcnn", "bicubic")
 SCALES = (2, 3, SCALE)
@@ -31,12 +32,12 @@ def plan(options):
 
     Raises ValueError or OSError if nothing can be done.
     """
-    if options.output is None and len(options.names) == 2 and not os.path.isdir(options.names[0]):
-        return [job_of_pair(*map(as_path, options.names), options)], []
-    if options.output is not None:
-        check_folder(as_path(options.output))
-    jobs, failures = [], []
-    for name in options.names:
+    jobs, failures, names = [], [], options.names
+    if options.output is None and len(names) == 2 and not os.path.isdir(names[0]):
+        jobs, names = [job_of_pair(*map(as_path, names), options)], []
+    if options.output is not None and format_of_suffix(folder := as_path(options.output)) and not folder.is_dir():
+        raise ValueError(f"{folder}: the name of an image, expected a folder after -o; a file is named after the INPUT")
+    for name in names:
         try:
             if (path := as_path(name)).is_dir():
                 found, unreadable = jobs_in(path, options)
@@ -49,18 +50,21 @@ def plan(options):
     jobs = {os.path.abspath(job.source): job for job in jobs}.values()
     sources = {os.path.realpath(job.source) for job in jobs}
     targets = Counter(os.path.realpath(job.target) for job in jobs)
-    done = Counter(job.folder for job in jobs if is_done(job))
-    planned = []
+    planned, done = [], Counter()
     for job in jobs:
         target = os.path.realpath(job.target)
         if target in sources:
             failures.append(f"{job.target}: an input, and the output of {job.source}")
         elif targets[target] > 1:
-            failures.append(f"{job.source}: not the only input whose result would be {job.target}")
+            failures.append(f"{job.source}: another input would have the same result, {job.target}")
         elif job.replace or not os.path.exists(target):
             planned.append(job)
-        elif not is_done(job):
-            failures.append(refusal(job))
+        elif is_done(job):
+            done[job.folder] += 1
+        else:
+            failures.append(
+                f"{job.target}: exists already: add --overwrite to replace it, or -o DIR for another folder"
+            )
     for folder, count in done.items():
         total = sum(job.folder == folder for job in jobs)
         write_line(f"{folder}: {count} of {total} images have their results already; see --overwrite")
@@ -68,26 +72,17 @@ def plan(options):
 
 
 def is_done(job):
-    """Whether a file of a folder has its result already, of the same bytes."""
-    return job.folder is not None and not job.replace and software_of(job.target) == signature(job.source)
-
-
-def refusal(job):
-    """Why a result is not written."""
-    return f"{job.target}: exists already{f', and is of another file than {job.source}' * bool(job.folder)}: add --overwrite to replace it, or -o DIR for another folder"
+    """Whether a file of a folder has its result already, made of the same bytes."""
+    with contextlib.suppress(OSError):  # of an input that cannot be read
+        return job.folder is not None and software_of(job.target) == signature(job.source)
 
 
 def job_of_pair(source, target, options):
-    """The job of INPUT and OUTPUT. Raises ValueError or OSError where they do not fit, or OUTPUT is to be kept."""
+    """The job of INPUT and OUTPUT. Raises ValueError where they do not fit."""
     if is_gif(source) != is_gif(target):
         raise ValueError(f"{target}: a GIF becomes a GIF and an image an image, but the input is {source}")
     if options.format:
         raise ValueError(f"{target}: --format is for results without an OUTPUT")
-    check_target(target)
-    if os.path.realpath(source) == os.path.realpath(target):
-        raise ValueError(f"{target}: an input, and the output of {source}")
-    if target.exists() and not options.overwrite:
-        raise FileExistsError(f"{target}: exists already: add --overwrite to replace it, or -o DIR to upscale both")
     return Job(source, target, options.overwrite)
 
 
@@ -96,62 +91,43 @@ def jobs_in(folder, options):
 
     Says what is left out. Raises ValueError if there are no images, OSError if the folder cannot be read.
     """
-    files, unseen, errors = files_in(folder, options.recursive)
-    kinds = {path: kind_of(path) for path in files}
-    jobs = [
-        Job(path, default_target(path, options, path.parent.relative_to(folder)), options.overwrite, folder)
-        for path in files
-        if kinds[path] == "image"
-    ]
-    own, others = {job.target for job in jobs}, defaultdict(list)
-    for path, kind in kinds.items():
-        if kind != "image" and path not in own:
-            others[kind].append(path.name)
-    left_out = [
-        f"{count_of(len(names), 'file')} left out, {kind}: {', '.join(names)}" for kind, names in others.items()
-    ]
-    if unseen:
-        left_out.append(f"{count_of(unseen, 'sub-folder')} left out (see --recursive)")
+    jobs, others, errors, unseen = [], defaultdict(list), [], 0
+    for parent, subfolders, names in os.walk(folder, onerror=errors.append):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        if not options.recursive:
+            unseen, subfolders[:] = len(subfolders), []
+        for path in (Path(parent, name) for name in sorted(names) if not name.startswith(".")):
+            if (kind := kind_of(path)) == "image":
+                target = default_target(path, options, path.parent.relative_to(folder))
+                jobs.append(Job(path, target, options.overwrite, folder))
+            else:
+                others[kind].append(path)
+    left_out = [f"{unseen} sub-folders (see --recursive)"] if unseen else []
+    own = {job.target for job in jobs}
+    for kind, paths in others.items():
+        if names := [path.name for path in paths if path not in own]:
+            left_out.append(f"{len(names)} {kind} ({', '.join(names)})")
     if errors and not jobs:
         raise errors[0]
     if not jobs:
         raise ValueError("; ".join([f"{folder}: no images in this folder", *left_out]))
-    for line in left_out:
-        write_line(f"{folder}: {line}")
+    if left_out:
+        write_line(f"{folder}: left out: {'; '.join(left_out)}")
     return jobs, [describe(error, error.filename) for error in errors]
-
-
-def files_in(folder, recursive):
-    """The visible files in a folder by name, and in those below it; how many of these are left out; and errors."""
-    files, errors = [], []
-    for parent, subfolders, names in os.walk(folder, onerror=errors.append):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        files += (Path(parent, name) for name in sorted(names) if not name.startswith("."))
-        if not recursive:
-            return files, len(subfolders), errors
-    return files, 0, errors
 
 
 def kind_of(path):
     """ "image" for a file that is to be upscaled, or why another is not."""
     if not path.is_file():
-        return "a link to nowhere" if path.is_symlink() else "a pipe or device"
+        return "links to nowhere" if path.is_symlink() else "pipes or devices"
     if path.stem.endswith(RESULT_ENDINGS):
-        return f"named *_x{SCALE} or the like (taken for a result)"
+        return f"taken for results, by their names *_x{SCALE} or the like"
     if not format_of_suffix(path):
         try:
             check_kind(path)
         except FILE_ERRORS as error:
             return describe(error, path).removeprefix(f"{path}: ")
     return "image"
-
-
-def check_folder(folder):
-    """Raise NotADirectoryError or ValueError for what is or looks like a file."""
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder}: a file, expected a folder for the results")
-    if format_of_suffix(folder) and not folder.is_dir():
-        raise ValueError(f"{folder}: the name of an image, expected a folder after -o; a file is named after the INPUT")
 
 
 def is_gif(path):

@@ -29,9 +29,6 @@ FORMATS = (
     "DIB", "DDS", "PCX", "QOI", "SGI", "XBM",
 )  # fmt: skip
 
-# Largest width or height in pixels of formats whose encoders do not say so clearly.
-LONGEST_SIDE = {"GIF": 65535, "JPEG": 65500, "WEBP": 16383}
-
 # TIFF tags, and the sample format that means unsigned integers.
 SUBFILE_TYPE, BITS_PER_SAMPLE, SUB_IFDS, SAMPLE_FORMAT, UNSIGNED = 254, 258, 330, 339, 1
 
@@ -57,7 +54,7 @@ class UnreadableError(Exception):
 
 
 class ExifText(str):
-    """EXIF text in whatever encoding: Pillow reads its bytes as Latin-1, and would write them as ASCII."""
+    """Pillow would write it as ASCII."""
 
     def encode(self, *_):
         return super().encode("latin-1")
@@ -273,21 +270,14 @@ def load_damaged(file, max_pixels, note, error):
 def load_damaged_png(png, max_pixels, note, error):
     """A Pillow image of a PNG that Pillow refused for its text, metadata or checksums."""
     kept = formats.png_with(png, formats.PIXEL_CHUNKS | {b"iCCP", b"eXIf", b"sRGB", b"gAMA", b"cHRM"})
-    for repaired, said in (
-        (lambda: kept, None),  # without text, whose length Pillow limits
-        (lambda: formats.png_with(png, formats.PIXEL_CHUNKS), "colour profile and EXIF data are damaged and ignored"),
-        (lambda: formats.with_right_checksums(kept), "read in spite of wrong checksums"),
-    ):
-        try:
-            image = load_pixels(io.BytesIO(repaired()), max_pixels)
-        except UnreadableError:
-            raise
-        except Exception as damage:
-            error = damage
-        else:
-            note(said) if said else None
-            return image
-    raise error
+    try:  # without text, whose length Pillow limits
+        return load_pixels(io.BytesIO(kept), max_pixels)
+    except UnreadableError:
+        raise
+    except Exception:
+        image = load_pixels(io.BytesIO(formats.with_right_checksums(png)), max_pixels)
+        note(f"colour profile and EXIF data are ignored: {one_line(error)}")
+        return image
 
 
 def to_array(image, note):
@@ -352,7 +342,7 @@ def profile_to_srgb(image, profile, is_grey, note):
 def camera_data(path: str | os.PathLike) -> dict[int, object]:
     """The EXIF data for the result of an image file, by tag: camera, settings, date and place.
 
-    It has no thumbnail and no orientation to turn by, and states sRGB where ``read_image`` converts to it. Empty without
+    It has no thumbnail and no orientation to turn by, and says sRGB where ``read_image`` converts to it. Empty without
     camera data that can be read.
     """
     with contextlib.suppress(Exception), pillow(), open(path, "rb") as file:  # damage, which read_image warns of
@@ -361,22 +351,25 @@ def camera_data(path: str | os.PathLike) -> dict[int, object]:
         settings = {tag: value for tag, value in source.get_ifd(IFD.Exif).items() if tag not in DROPPED_TAGS}
         if Base.ColorSpace in settings and "icc_profile" in image.info:
             settings[Base.ColorSpace] = SRGB
-        parts = {IFD.Exif: as_text(settings), IFD.GPSInfo: as_text(source.get_ifd(IFD.GPSInfo))}
-        exif = as_text({tag: source[tag] for tag in KEPT_TAGS if tag in source})
-        exif |= {tag: part for tag, part in parts.items() if part}
-        if exif and len(as_exif(exif).tobytes()) <= LONGEST_EXIF:
-            return exif | {Base.Orientation: 1}
+        groups = {IFD.Exif: settings, IFD.GPSInfo: source.get_ifd(IFD.GPSInfo)}
+        tags = {tag: source[tag] for tag in KEPT_TAGS if tag in source} | {
+            key: tags for key, tags in groups.items() if tags
+        }
+        if tags and len(as_exif(tags).tobytes()) <= LONGEST_EXIF:
+            return tags | {Base.Orientation: 1}
     return {}
-
-
-def as_text(tags):
-    return {tag: ExifText(value) if isinstance(value, str) else value for tag, value in tags.items()}
 
 
 def as_exif(tags):
     exif = Image.Exif()
-    exif.update(tags)
+    exif.update(keeping_bytes(tags))
     return exif
+
+
+def keeping_bytes(tags):
+    """EXIF data whose text Pillow writes in the bytes that it has read as Latin-1, in whatever encoding they are."""
+    kinds = {str: ExifText, dict: keeping_bytes}
+    return {tag: kinds.get(type(value), lambda value: value)(value) for tag, value in tags.items()}
 
 
 def software_of(path: str | os.PathLike) -> str | None:
@@ -392,7 +385,7 @@ def save_image(path: str | os.PathLike, image: np.ndarray, quality: int = 95) ->
 
     quality: of JPEG, WebP and AVIF, from 1 to 100. An alpha channel that is 255 everywhere is left out.
 
-    Raises ValueError for any other array or quality, and as ``check_output``; OSError if the disk is full, say.
+    Raises ValueError for any other array or quality, and as ``check_format``; OSError if it cannot be written there.
 
     >>> save_image("photo.webp", np.zeros((12, 16, 3), np.uint8), quality=80)
     >>> read_image("photo.webp").shape
@@ -401,7 +394,7 @@ def save_image(path: str | os.PathLike, image: np.ndarray, quality: int = 95) ->
     check_image(image)
     check_whole("quality", quality, 100)
     image = without_opaque_alpha(image)
-    check_output(path, image.shape)
+    check_format(path, image.shape)
     with atomic_write(path) as file:
         write_image(file, path, image, quality)
 
@@ -414,7 +407,7 @@ def write_image(file, path, image, quality, exif=None):
     """Write an image to an open file, in the format of the path's suffix. ``exif`` is as that of ``camera_data``."""
     format, options = image_format(path), {"quality": int(quality)}
     if exif:
-        options |= {"tiffinfo": exif} if format == "TIFF" else {"exif": as_exif(exif)}
+        options |= {"tiffinfo": keeping_bytes(exif)} if format == "TIFF" else {"exif": as_exif(exif)}
     if format == "PNG":
         options["compress_level"] = 4  # twice as fast as 6, and 1 % larger
     if format == "ICO":
@@ -427,25 +420,11 @@ def write_image(file, path, image, quality, exif=None):
         raise ValueError(f"{path}: cannot write an image of shape {image.shape}: {one_line(error)}") from error
 
 
-def check_output(path: str | os.PathLike, shape: tuple[int, ...]) -> None:
-    """Check that an image of this shape, (h, w), (h, w, 3) or (h, w, 4), can be written to ``path`` and read again.
-
-    Raises OSError as ``check_target``; ValueError if the path's suffix is unknown, or if its format cannot hold alpha
-    or an image of this size.
-    """
-    check_target(path)
-    check_format(path, shape)
-
-
-def check_format(path, shape):
-    """``check_output`` of the format alone."""
+def check_format(path: str | os.PathLike, shape: tuple[int, ...]) -> None:
+    """Raise ValueError if the path's suffix is unknown, or its format cannot hold an image of this shape."""
     format = image_format(path)
     height, width, *channels = shape
     check_size(path, width, height)
-    if max(width, height) > LONGEST_SIDE.get(format, np.inf):
-        raise ValueError(
-            f"{path}: too large: {width}x{height} pixels, and {format} holds at most {LONGEST_SIDE[format]} each way"
-        )
     mode = "RGBA" if channels == [4] else "RGB"
     try:
         for size in ((width, 1), (1, height)):

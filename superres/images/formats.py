@@ -5,6 +5,7 @@ import itertools
 import re
 import struct
 import zlib
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -76,10 +77,11 @@ def png_with(png: bytes, names: set[bytes]) -> bytes:
 
 
 def with_right_checksums(png: bytes) -> bytes:
-    """A PNG whose checksums are made right. Raises ValueError or another error if pixels are missing."""
-    chunks = {}
+    """The pixels of a PNG, with right checksums. Raises ValueError or another error if some are missing."""
+    chunks = defaultdict(bytes)
     for name, chunk in png_chunks(io.BytesIO(png)):
-        chunks[name] = chunks.get(name, b"") + chunk[8:-4]
+        if name in PIXEL_CHUNKS:
+            chunks[name] += chunk[8:-4]
     width, height = struct.unpack_from(">II", chunks[b"IHDR"])
     check_size("PNG", width, height)
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)  # without the header, and the checksum behind

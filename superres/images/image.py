@@ -58,7 +58,7 @@ def bicubic_upscale(image: np.ndarray, scale: float = SCALE) -> np.ndarray:
     most = (MOST_RESIZED / (width * height)) ** 0.5
     if not isinstance(scale, Real) or isinstance(scale, bool) or not 1 <= scale <= most:
         raise ValueError(
-            f"cannot enlarge an image of {width}x{height} pixels {scale!r} times: expected a number from 1 to {most:.0f}"
+            f"cannot enlarge an image of {width}x{height} {scale!r} times: expected a number from 1 to {most:.0f}"
         )
     return resize(image, round(width * scale), round(height * scale))
 
