@@ -161,6 +161,9 @@ def attempt(function, *arguments):
 def inspect(job, options):
     """The job, its pixels counted, and its GIF checked. Raises ValueError or OSError where it cannot be done."""
     source, target = job.source, job.target
+    if options.output is not None:
+        make_folder(target.parent)
+    files.check_target(target)
     files.image_format(target)
     with warnings_as_lines(), quiet():
         if is_gif(source):
@@ -170,9 +173,6 @@ def inspect(job, options):
             gif, frames, shape = None, 1, files.read_image(source, MOST_PIXELS).shape
         height, width, channels = shape
         files.check_format(target, (height * options.scale, width * options.scale, channels))
-    if options.output is not None:
-        make_folder(target.parent)
-    files.check_target(target)
     return job._replace(gif=gif, pixels=frames * height * width * SCALE**2)
 
 

@@ -57,7 +57,7 @@ def plan(options):
             failures.append(f"{job.target}: an input, and the output of {job.source}")
         elif targets[target] > 1:
             failures.append(f"{job.source}: another input would have the same result, {job.target}")
-        elif job.replace or not os.path.exists(target):
+        elif job.replace or not os.path.isfile(target):
             planned.append(job)
         elif is_done(job):
             done[job.folder] += 1
@@ -102,17 +102,17 @@ def jobs_in(folder, options):
                 jobs.append(Job(path, target, options.overwrite, folder))
             else:
                 others[kind].append(path)
-    left_out = [f"{unseen} sub-folders (see --recursive)"] if unseen else []
+    left_out = [f"left out {unseen} sub-folders (see --recursive)"] if unseen else []
     own = {job.target for job in jobs}
     for kind, paths in others.items():
         if names := [path.name for path in paths if path not in own]:
-            left_out.append(f"{len(names)} {kind} ({', '.join(names)})")
+            left_out.append(f"left out {len(names)}, {kind}: {', '.join(names)}")
     if errors and not jobs:
         raise errors[0]
     if not jobs:
         raise ValueError("; ".join([f"{folder}: no images in this folder", *left_out]))
-    if left_out:
-        write_line(f"{folder}: left out: {'; '.join(left_out)}")
+    for line in left_out:
+        write_line(f"{folder}: {line}")
     return jobs, [describe(error, error.filename) for error in errors]
 
 
@@ -121,12 +121,12 @@ def kind_of(path):
     if not path.is_file():
         return "links to nowhere" if path.is_symlink() else "pipes or devices"
     if path.stem.endswith(RESULT_ENDINGS):
-        return f"taken for results, by their names *_x{SCALE} or the like"
+        return f"named *_x{SCALE} or the like (taken for results)"
     if not format_of_suffix(path):
         try:
             check_kind(path)
         except FILE_ERRORS as error:
-            return describe(error, path).removeprefix(f"{path}: ")
+            return describe(error, path).removeprefix(f"{path}: ").partition(": expected")[0]
     return "image"
 
 
