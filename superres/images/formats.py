@@ -171,10 +171,10 @@ def jpeg_segments(jpeg: bytes) -> Iterator[tuple[int, bytes, bytes]]:
 def prolonged(jpeg: bytes) -> bytes:
     """A JPEG with noise behind each of its intervals of entropy-coded data: where bits are missing, it is decoded."""
     parts = [JPEG_START]
-    for _, segment, data in jpeg_segments(jpeg):
+    for _, segment, data in jpeg_segments(re.sub(rb"((?<!\xff)\0+|\xff+)\Z", b"", jpeg)):  # what a file was filled with
         parts.append(segment)
         for number, interval in enumerate(re.split(rb"\xff[\xd0-\xd7]", data) if data else ()):
-            parts += re.sub(rb"(?<!\xff)\0+\Z|\xff+\Z", b"", interval), NOISE, bytes([0xFF, 0xD0 + number % 8])
+            parts += interval, NOISE, bytes([0xFF, 0xD0 + number % 8])
     return b"".join([*parts, NOISE, JPEG_END])
 
 
