@@ -1,6 +1,5 @@
 """Image files: colours, bit depths, sizes, damaged files, atomic writing."""
 
-import contextlib
 import errno
 import io
 import itertools
@@ -632,16 +631,18 @@ def test_a_jpeg_whose_data_end_early_is_read_with_a_warning(mode, options, tmp_p
         marker = whole.index(b"\xff\xd3")
         damaged.append(whole[: marker - 6] + whole[marker:])
     damaged += [whole[:length] + bytes(len(whole) - length) for length in range(end, len(whole) - 99, 203)]
-    outcomes = []
+    expected, said = read_image(write(tmp_path / "a.jpg", whole)), 0
     for content in damaged:
         with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             try:
-                read_image(write(tmp_path / "a.jpg", content))
-                outcomes.append(str(caught[0].message).partition(": ")[2] if caught else "not a word")
-            except ValueError:
-                outcomes.append("refused")
-    assert set(outcomes) <= {"its data end early, so that a part of it is blank or wrong", "refused"}
-    assert outcomes.count("refused") < len(outcomes) / 2 or "progressive" in options
+                read = read_image(write(tmp_path / "a.jpg", content))
+            except ValueError:  # a file filled with zeros that lacks its end, or whole scans
+                continue
+        if not np.array_equal(read, expected):
+            assert "a.jpg: its data end early" in str(caught[0].message)
+            said += 1
+    assert said > len(damaged) / 3
 
 
 @pytest.mark.parametrize("quality", [75, 100])
