@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from superres.images.degrade import degrade
+from superres.images.files import save_image
 from training import data
 
 
@@ -113,3 +114,16 @@ def test_evaluation_uses_published_low_resolution(photos):
     assert path.name == "a_HR.png"
     np.testing.assert_array_equal(data.low_resolution(path, hr, "clean"), published)
     np.testing.assert_array_equal(data.low_resolution(path, hr, "cv2"), degrade(hr, "cv2"))
+
+
+def test_finished_pairs_are_taken_as_they_are(tmp_path, rng):
+    """Neither degraded nor softened: every patch of the input lies in the one beside its original."""
+    lr, hr = rng.integers(0, 256, (12, 12, 3), np.uint8), rng.integers(0, 256, (48, 48, 3), np.uint8)
+    save_image(tmp_path / "0_LRx4.png", lr)
+    save_image(tmp_path / "0_HR.png", hr)
+    small, large = data.Patches([tmp_path], batch=8, patch=12)[0]
+    for patch, original in zip(small, large, strict=True):
+        orientations = [
+            (np.rot90(lr[:, ::step], turns), np.rot90(hr[:, ::step], turns)) for turns in range(4) for step in (1, -1)
+        ]
+        assert any((patch == a).all() and (original == b).all() for a, b in orientations)

@@ -45,12 +45,16 @@ def find_originals(folder: str | Path) -> list[Path]:
     return [path for path in paths if path.stem.endswith("_HR")] or paths
 
 
+def finished_input(path: Path) -> Path | None:
+    """The low-resolution image NAME_LRx4.png that belongs to a NAME_HR.png, if there is one."""
+    finished = path.with_name(path.name.replace("_HR", "_LRx4"))
+    return finished if finished != path and finished.exists() else None
+
+
 def low_resolution(path: Path, hr: np.ndarray, degradation: str) -> np.ndarray:
-    """The low-resolution input, RGB uint8 (h, w, 3): of a clean NAME_HR.png NAME_LRx4.png, where there is one."""
-    published = path.with_name(path.name.replace("_HR", "_LRx4"))
-    if degradation == "clean" and published != path and published.exists():
-        return read_image(published)
-    return degrade(hr, degradation)
+    """The low-resolution input, RGB uint8 (h, w, 3); ``clean`` is the finished one, where there is one."""
+    finished = finished_input(path)
+    return read_image(finished) if finished and degradation == "clean" else degrade(hr, degradation)
 
 
 def soften(hr, rng):
@@ -60,6 +64,9 @@ def soften(hr, rng):
 
 class Patches:
     """Batches of aligned patches from folders of images; batch ``n`` depends on the arguments and on ``n`` alone.
+
+    A NAME_HR.png with a NAME_LRx4.png beside it is a finished pair, as ``training.pairs`` writes them; any other image
+    is degraded here.
 
     Whole images are degraded before patches are cut, since a GIF's palette is of the whole image and JPEG's blocks are
     aligned with it. The images form an endless sequence, each folder with the same share of it, each entry with a
@@ -76,7 +83,7 @@ class Patches:
 
         Raises FileNotFoundError for a folder without images, ValueError for an image smaller than a patch.
         """
-        self.folders = [find_images(folder) for folder in folders]
+        self.folders = [find_originals(folder) for folder in folders]
         self.batch, self.patch, self.seed = batch, patch, seed
         self.degradations, shares = list(shares), np.array(list(shares.values()))
         self.shares = shares / shares.sum()
@@ -102,10 +109,11 @@ class Patches:
         if index not in self.window:
             rng = np.random.default_rng((self.seed, 1, index))
             paths = self.folders[rng.integers(len(self.folders))]
-            hr = read_hr(paths[rng.integers(len(paths))])
-            if rng.random() < SOFT:
+            path = paths[rng.integers(len(paths))]
+            hr, finished = read_hr(path), finished_input(path)
+            if not finished and rng.random() < SOFT:
                 hr = soften(hr, rng)
-            self.window[index] = self.degraded(hr, rng), hr
+            self.window[index] = read_image(finished) if finished else self.degraded(hr, rng), hr
         return self.window[index]
 
     def degraded(self, hr, rng):
