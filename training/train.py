@@ -88,8 +88,9 @@ def keep_ends_in_float32(network):
     """Bfloat16 would round colours to whole grey levels, and round the first kernel so that what is trained around it
     makes images a grey level darker in float32.
     """
-    first = next(layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D))
-    for layer in (network.get_layer("to_unit"), first, network.get_layer("to_0_255")):
+    first, *_, last = (layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D))
+    last_prelu = [layer for layer in network.layers if isinstance(layer, keras.layers.PReLU)][-1:]
+    for layer in (network.get_layer("to_unit"), first, *last_prelu, last, network.get_layer("to_0_255")):
         layer.dtype_policy = "float32"
 
 
