@@ -13,18 +13,21 @@ On the command line:
 """
 
 import os
-import signal
 import sys
 
-if __name__ == "__main__":  # before the imports, which take a second
-    signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
+if __name__ == "__main__":  # before the other imports, which take a second
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed: the next file opened would take its place, and what is meant for it
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    from superres.command.interruption import handle_signals
+
+    handle_signals()
 
 from superres import SCALE
 from superres.clips.frames import upscale_frames
 from superres.clips.reader import open_gif, read_gif
 from superres.clips.writer import save_gif
 from superres.command.cli import main
-from superres.command.interruption import handle_signals
 from superres.images.files import read_image, save_image
 from superres.images.image import bicubic_downscale, bicubic_upscale, check_image
 
@@ -67,7 +70,9 @@ def apply_srgan(image, generator=None, *, dtype="auto", progress=False):
     """
     check_image(image)
     if generator is None or isinstance(generator, str | os.PathLike):
-        generator = load_generator("srgan" if generator is None else generator)
+        from superres.network.weights import load_generator
+
+        generator = load_generator("srgan" if generator is None else generator, shared=False)
     from superres.network.inference import upscale, upscaler_for
 
     return upscale(image, upscaler_for(generator, dtype), progress)
@@ -85,10 +90,4 @@ def apply_srcnn(image, *, progress=False):
 
 
 if __name__ == "__main__":
-    for descriptor, name in ((1, "stdout"), (2, "stderr")):
-        try:
-            os.fstat(descriptor)
-        except OSError:  # closed: the next file opened would take its place, and what is meant for it
-            setattr(sys, name, open(os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor), "w"))  # noqa: SIM115
-    handle_signals()
     sys.exit(main())

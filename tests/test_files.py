@@ -2,6 +2,7 @@
 
 import errno
 import io
+import itertools
 import os
 import struct
 import subprocess
@@ -23,7 +24,7 @@ from PIL import Image, ImageCms, ImageFile
 
 from superres.images import files
 from superres.images import image as image_module
-from superres.images.files import atomic_write, check_output, read_image, save_image
+from superres.images.files import atomic_write, check_format, check_target, read_image, save_image
 from superres.images.formats import PNG_SIGNATURE
 from superres.images.image import MAX_PIXELS
 
@@ -278,6 +279,28 @@ SHOWN = {
     "cICP gamma 2.8": ([(b"cICP", bytes([1, 5, 0, 1]))], [0, 0, 40, 106, 189, 255]),
     "cICP linear, not gamma": ([(b"gAMA", 55556), (b"cICP", bytes([1, 8, 0, 1]))], [0, 56, 137, 188, 229, 255]),
 }
+
+
+@pytest.mark.parametrize("gamma", [0.36, 0.5, 0.55])
+def test_a_gamma_near_that_of_srgb_is_applied(gamma, tmp_path):
+    levels = np.arange(256)
+    path = write(
+        tmp_path / "a.png",
+        png(256, 1, 8, 0, [bytes(range(256))], png_chunk(b"gAMA", struct.pack(">I", round(gamma * 100000)))),
+    )
+    linear = (levels / 255) ** (1 / gamma)
+    expected = 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    assert np.abs(read_image(path)[0] - expected[:, None]).max() <= 1 and np.abs(expected - levels).max() > 2
+
+
+def test_grey_of_another_white_stays_grey(tmp_path):
+    """sRGB's primaries around the white of D50, which without adaptation would look yellow."""
+    chunks = (
+        png_chunk(b"gAMA", struct.pack(">I", 45455)),
+        png_chunk(b"cHRM", struct.pack(">8I", 34570, 35850, 64000, 33000, 30000, 60000, 15000, 6000)),
+    )
+    read = read_image(write(tmp_path / "a.png", png(3, 1, 8, 0, [bytes([60, 200, 255])], *chunks)))[0].astype(int)
+    assert np.abs(read - read[:, :1]).max() <= 1 and np.abs(read[:, 0] - (60, 200, 255)).max() <= 3
 
 
 @pytest.mark.filterwarnings("error")
@@ -584,6 +607,142 @@ def test_a_jpeg_without_its_end_is_read_if_every_pixel_is_there(mode, options, t
             read_image(write(tmp_path / "a.jpg", whole[:length]))
 
 
+@pytest.mark.parametrize(
+    "mode, options",
+    [
+        ("RGB", {}),
+        ("RGB", {"optimize": True}),
+        ("L", {"restart_marker_blocks": 4}),
+        ("RGB", {"progressive": True}),
+        ("CMYK", {"progressive": True, "restart_marker_blocks": 2}),
+    ],
+)
+def test_a_jpeg_whose_data_end_early_is_read_with_a_warning(mode, options, tmp_path, rng):
+    """Cut and given an end, or filled with zeros, as downloads and recovered cards are; in one restart interval too."""
+    smooth = Image.fromarray(rng.integers(0, 256, (4, 6, 3), np.uint8)).resize((90, 70), Image.Resampling.BICUBIC)
+    whole = encoded(smooth.convert(mode), "JPEG", **options)
+    end = whole.index(b"\xff\xda") + 30
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_image(write(tmp_path / "a.jpg", whole))
+        read_image(write(tmp_path / "a.jpg", whole + bytes(99)))
+    damaged = [whole[:length] + b"\xff\xd9" for length in [*range(end, len(whole) - 2, 97), len(whole) - 4]]
+    if mode == "L":
+        marker = whole.index(b"\xff\xd3")
+        damaged.append(whole[: marker - 6] + whole[marker:])
+    damaged += [whole[:length] + bytes(len(whole) - length) for length in range(end, len(whole) - 99, 203)]
+    expected, said = read_image(write(tmp_path / "a.jpg", whole)), 0
+    for content in damaged:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                read = read_image(write(tmp_path / "a.jpg", content))
+            except ValueError:  # a file filled with zeros that lacks its end, or whole scans
+                continue
+        if not np.array_equal(read, expected):
+            assert "a.jpg: its data end early" in str(caught[0].message)
+            said += 1
+    assert said > len(damaged) / 3
+
+
+@pytest.mark.parametrize("quality", [75, 100])
+@pytest.mark.parametrize("progressive", [True, False])
+def test_a_blank_jpeg_is_whole(progressive, quality, tmp_path):
+    """Its data may end in zeros, like those of a file that was filled with them."""
+    ends = set()
+    for level, width in itertools.product((0, 128, 255), (8, 64, 96, 128, 150)):
+        blank = np.full((99, width, 3), level, np.uint8)
+        content = encoded(blank, "JPEG", progressive=progressive, quality=quality, optimize=True)
+        ends.add(content[-3])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert (read_image(write(tmp_path / "a.jpg", content)) == level).all()
+    assert 0 in ends or progressive
+
+
+@pytest.mark.parametrize("wrong", ["pixels", "chunk as well", "header"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "1", "I;16"])
+def test_a_png_of_wrong_checksums_is_read_with_a_warning(mode, wrong, tmp_path, image):
+    rgba = Image.fromarray(np.dstack([image, image[..., 0]]))
+    original = Image.fromarray(RAMP) if mode == "I;16" else rgba.convert(mode)
+    content = bytearray(encoded(original, "PNG"))
+    start, end = content.index(b"IDAT"), content.rindex(b"IEND") - 8
+    if wrong == "header":
+        content[start - 5] ^= 1
+    else:
+        content[end - 1] ^= 1  # the last byte of the pixels' own checksum, Adler-32
+    if wrong == "pixels":
+        content[end : end + 4] = struct.pack(">I", zlib.crc32(content[start:end]))
+    expected = read_image(write(tmp_path / "a.png", encoded(original, "PNG")))
+    with pytest.warns(UserWarning, match="a.png: colour profile and EXIF data are ignored"):
+        np.testing.assert_array_equal(read_image(write(tmp_path / "a.png", content)), expected)
+
+
+def test_a_png_whose_pixels_end_early_is_refused(tmp_path, image):
+    content = encoded(image, "PNG")
+    for length in range(60, len(content) - 20, 100):
+        path = write(tmp_path / "a.png", content[:length] + png_chunk(b"IEND", b""))
+        with pytest.raises(ValueError, match="a.png: the image is damaged or cut short"):
+            read_image(path)
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "jpeg"])
+def test_a_tiff_that_is_cut_is_damaged_rather_than_rare(compression, tmp_path, photo):
+    whole = encoded(photo, "TIFF", compression=compression)
+    for length in {*range(9, len(whole) - 4, len(whole) // 9), *range(len(whole) - 40, len(whole) - 4, 7)}:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                read_image(write(tmp_path / "a.tif", whole[:length]))
+            except ValueError as error:
+                assert "a.tif: the image is damaged or cut short" in str(error)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x89PNG\r\n\x1a\n\0\0", b"\xff\xd8\xff\xe0\0", b"RIFF\x10\0\0\0WEBPVP8 ", b"BM\0", b"GIF89a"]
+)
+def test_the_beginning_of_an_image_is_one_cut_short(content, tmp_path):
+    with pytest.raises(ValueError, match="a.png: the image is damaged or cut short"):
+        read_image(write(tmp_path / "a.png", content))
+
+
+def test_an_offset_that_makes_no_sense_is_damage(tmp_path, image, monkeypatch):
+    def fail(_):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+    with pytest.raises(ValueError, match="a.bmp: the image is damaged or cut short$"):
+        read_image(write(tmp_path / "a.bmp", encoded(image, "BMP")))
+
+
+def test_what_pillow_warns_of_names_the_file(tmp_path, image):
+    path = write(tmp_path / "a.jpg", encoded(image, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\1\x0f"))
+    with pytest.warns(UserWarning) as caught:
+        read_image(path)
+    assert [str(warning.message).startswith(f"{path}: ") for warning in caught] == [True]
+
+
+@pytest.mark.parametrize("function", [read_image, lambda path: save_image(path, np.zeros((4, 4), np.uint8))])
+def test_what_is_no_path_is_named(function, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in ("", b"", None, 3, ["a.png"], np.zeros(3)):
+        with pytest.raises(ValueError, match="is no file name: expected a path"):
+            function(path)
+    save_image(b"a.png", np.zeros((4, 4), np.uint8))
+    assert function(b"a.png") is None or function(os.fsencode(tmp_path / "a.png")).shape == (4, 4, 3)
+
+
+@pytest.mark.parametrize("value", [0, -5, 101, "90", None, True, 90.5])
+def test_a_quality_or_limit_that_makes_no_sense(value, tmp_path, image):
+    with pytest.raises(ValueError, match="quality is .*, expected a whole number from 1 to 100"):
+        save_image(tmp_path / "a.jpg", image, value)
+    assert not list(tmp_path.iterdir())
+    save_image(tmp_path / "a.jpg", image, np.int64(100))
+    if value != 101:
+        with pytest.raises(ValueError, match="max_pixels is .*, expected a whole number from 1"):
+            read_image(tmp_path / "a.jpg", value)
+
+
 @pytest.mark.parametrize("error", [RuntimeError("two\nlines"), NotImplementedError(), MemoryError(), KeyError("x")])
 def test_whatever_a_decoder_raises_is_one_sentence(error, tmp_path, image, monkeypatch):
     def fail(_):
@@ -629,9 +788,13 @@ def test_a_damaged_image_is_read_or_refused_in_one_line(tmp_path, image):
         ("a.ppm", (4, 4, 4), "PPM cannot hold"),
         ("a.ico", (300, 300), "ICO cannot hold an image of 300x300 pixels"),
         ("a.xbm", (4, 4), "XBM cannot hold"),
-        ("a.webp", (1, 16384), "too large: 16384x1 pixels, and WEBP holds at most 16383 each way"),
-        ("a.jpg", (65501, 1), "JPEG holds at most 65500"),
-        ("a.gif", (65536, 1), "GIF holds at most 65535"),
+        ("a.webp", (1, 16384), "WEBP cannot hold an image of 16384x1 pixels: .*exceeds WebP limit"),
+        ("a.jpg", (65501, 1), "JPEG cannot hold an image of 1x65501 pixels"),
+        ("a.gif", (65536, 1), "GIF cannot hold an image of 1x65536 pixels"),
+        ("a.pgm", (4, 4, 3), "cannot write images of type '.pgm'"),
+        ("a.PFM", (4, 4, 3), "cannot write images of type '.PFM'"),
+        ("a.pbm", (4, 4), "cannot write images of type"),
+        ("a.bw", (4, 4), "cannot write images of type"),
         ("a.tga", (65536, 1), "TGA cannot hold an image of 1x65536"),
     ],
 )
@@ -646,7 +809,7 @@ def test_save_image_refuses_and_leaves_nothing(name, shape, said, tmp_path):
 def test_whatever_passes_the_check_can_be_written_and_read(tmp_path_factory, suffix, height, width):
     path = tmp_path_factory.mktemp("out") / f"a.{suffix}"
     image = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
-    check_output(path, image.shape)
+    check_format(path, image.shape)
     save_image(path, image)
     assert read_image(path).shape == image.shape
 
@@ -679,8 +842,7 @@ def test_a_full_disk_is_an_error_of_the_system(tmp_path, image, monkeypatch):
     def fail(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    check_output(tmp_path / "a.png", image.shape)
-    monkeypatch.setattr(files, "check_output", lambda *_: None)
+    check_format(tmp_path / "a.png", image.shape)
     monkeypatch.setattr(Image.Image, "save", fail)
     with pytest.raises(OSError, match="No space left"):
         save_image(tmp_path / "a.png", image)
@@ -703,7 +865,7 @@ def test_a_folder_without_permission(tmp_path, image, monkeypatch):
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.raises(OSError, match="a.png: cannot write to the folder"):
-        check_output(tmp_path / "a.png", image.shape)
+        check_target(tmp_path / "a.png")
 
 
 def test_atomic_write_replaces_the_whole_file_or_nothing(tmp_path):

@@ -6,12 +6,14 @@ import os
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import h5py
 import keras
@@ -287,10 +289,26 @@ def wide_file(path):
             variables.create_dataset("0", shape, "f4", chunks=True)
 
 
-def zipped(path):
+def zipped(path, megabytes=80):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("model.weights.h5", "w") as member:
-        for _ in range(80):
+        for _ in range(megabytes):
             member.write(bytes(2**20))
+
+
+def lying_zip(path):
+    """200 MB that are 1,000 bytes by the archive's directory."""
+    zipped(path, 200)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, content.rindex(b"PK\1\2") + 24, 1000)
+    path.write_bytes(content)
+
+
+def many_layers_file(path):
+    with h5py.File(path, "w", libver="latest") as file:
+        layers = file.create_group("layers")
+        layers["conv2d"] = group = file.create_group("empty")
+        for number in range(4_999):
+            layers[f"conv2d_{number}"] = group
 
 
 @pytest.mark.parametrize(
@@ -301,10 +319,11 @@ def zipped(path):
             "its arrays take 2,147,483,648 bytes, expected at most 67,108,864",
         ),
         (lambda path: layers_file(path, [(2**19,)] * 50), "its arrays take 104,857,600 bytes"),
-        (lambda path: layers_file(path, [(1,)] * 1001), "it has 1,001 arrays, expected at most 1,000"),
+        (lambda path: layers_file(path, [(1,)] * 1001), "it has 1,001 layers or arrays, expected at most 1,000"),
         (chunk_file, "its arrays take 268,435,456 bytes"),
         (type_file, "its arrays take 268,435,456 bytes"),
         (wide_file, r"another network \(11 convolutions, .*9x9x3x12000"),
+        (many_layers_file, "it has 5,000 layers or arrays"),
         (zipped, "its arrays take 83,886,080 bytes"),
     ],
 )
@@ -318,6 +337,16 @@ def test_a_file_that_claims_too_much_is_refused_before_memory_is_asked_for(make,
             load_generator(path)
 
     assert peak_of(refused) < 2**25
+
+
+def test_what_an_archive_says_of_a_size_is_not_believed(tmp_path):
+    lying_zip(tmp_path / "a.keras")
+
+    def refused():
+        with pytest.raises(ValueError, match="a.keras: not a weights file, or a damaged one"):
+            load_generator(tmp_path / "a.keras")
+
+    assert peak_of(refused) < 150e6
 
 
 def other_network(name):
@@ -372,6 +401,69 @@ def test_arrays_outside_the_file_are_refused(kind, tmp_path):
             variables.create_virtual_dataset("1", layout)
     with pytest.raises(ValueError, match="kept outside"):
         load_generator(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no pipes with names")
+@pytest.mark.parametrize(
+    "place", ["model_weights", "layers", "layers/conv2d", "layers/conv2d/vars", "layers/conv2d/vars/0"]
+)
+@pytest.mark.parametrize("link", [h5py.ExternalLink("pipe", "/x"), h5py.SoftLink("/elsewhere")])
+def test_no_link_is_followed(place, link, tmp_path, monkeypatch):
+    """A pipe would block whoever opens it, for ever."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    path = save(small_generator(), tmp_path / "model.weights.h5")
+    with h5py.File(path, "a") as file:
+        file["elsewhere"] = h5py.ExternalLink("pipe", "/x")
+        if place in file:
+            del file[place]
+        file[place] = link
+    refuse(path, path.read_bytes(), "is kept outside it")
+
+
+@pytest.mark.parametrize("place", ["layer", "array"])
+def test_no_link_in_a_file_of_keras_2_is_followed(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    with h5py.File("a.h5", "w") as file:
+        file.attrs["layer_names"] = [b"conv"]
+        if place == "layer":
+            file["conv"] = h5py.ExternalLink("pipe", "/x")
+        else:
+            file.create_group("conv").attrs["weight_names"] = [b"conv/kernel:0"]
+            file["conv/conv"] = h5py.ExternalLink("pipe", "/x")
+    refuse(tmp_path / "a.h5", Path("a.h5").read_bytes(), "is kept outside it")
+
+
+@pytest.mark.parametrize("name", ["m.safetensors", "m.onnx", "m.npz"])
+def test_weights_of_other_programs_are_refused(name, tmp_path):
+    np.savez(tmp_path / "m.npz", kernel=np.zeros((9, 9, 3, 64), np.float32))
+    others = {
+        "m.safetensors": b"\x3b" + bytes(7) + b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}' + bytes(9),
+        "m.onnx": b"\x08\x07\x12\x07pytorch" + bytes(99),
+        "m.npz": (tmp_path / "m.npz").read_bytes(),
+    }
+    refuse(tmp_path / name, others[name], "not a weights file")
+
+
+@pytest.mark.parametrize("source", [None, 3, ["srgan"], np.zeros(3)])
+def test_what_is_no_name_is_answered_with_the_known_ones(source):
+    with pytest.raises(ValueError, match="expected one of srgan, photo, srresnet, srcnn"):
+        load_generator(source)
+
+
+def test_the_default_is_nobodys_to_change():
+    before = apply_srgan(IMAGE, dtype="float32"), apply_srgan(IMAGE, "srgan", dtype="float32")
+    model = load_generator()
+    kernel = next(layer for layer in model.layers if layer.weights).kernel
+    original = kernel.numpy()
+    kernel.assign(0 * original)
+    try:
+        assert (apply_srgan(IMAGE, model, dtype="float32") != before[0]).any()
+        for expected, source in zip(before, (None, "srgan"), strict=True):
+            np.testing.assert_array_equal(apply_srgan(IMAGE, source, dtype="float32"), expected)
+    finally:
+        kernel.assign(original)
 
 
 def test_files_loaded_in_turn_stay_loaded(tmp_path):

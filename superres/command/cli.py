@@ -7,37 +7,21 @@ import random
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor, wait
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.ExifTags import Base
 from tqdm import tqdm
 
 from superres import SCALE, one_line, quiet
 from superres.clips.frames import find_changes, upscale_changes
 from superres.clips.reader import open_gif
 from superres.clips.writer import write_changes
-from superres.command.interruption import INTERRUPTED, interruption, nothing_to_tidy, stop_if_interrupted
-from superres.command.messages import (
-    FILE_ERRORS,
-    as_lines,
-    count_of,
-    describe,
-    print_path,
-    warnings_as_lines,
-    write_line,
-)
-from superres.command.plan import SCALES, is_gif, plan, signature
-from superres.images.files import (
-    atomic_write,
-    camera_data,
-    check_format,
-    check_target,
-    image_format,
-    read_image,
-    write_image,
-)
-from superres.images.image import MAX_PIXELS, bicubic_upscale
+from superres.command.interruption import INTERRUPTED, interruption, stop_if_interrupted
+from superres.command.messages import FILE_ERRORS, as_lines, describe, print_path, warnings_as_lines, write_line
+from superres.command.plan import SCALES, is_done, is_gif, plan, signature
+from superres.images import files
+from superres.images.image import MAX_PIXELS, bicubic_upscale, check_whole
 
 EPILOG = """\
 Two names, the first of them a file, are INPUT OUTPUT unless -o is given; else every name is an input. A GIF becomes a
@@ -65,6 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     failures = []
     try:
+        check_whole("--quality", options.quality, 100)
         jobs, failures = plan(options)
         for failure in upscale_files(jobs, options):
             failures.append(failure)
@@ -84,8 +69,8 @@ def make_parser():
         prog="srgan.py", description="Upscale images and GIFs four times.", epilog=EPILOG,
         usage="%(prog)s [options] INPUT [OUTPUT]\n       %(prog)s [options] INPUT ... [-o DIR]",
     )  # fmt: skip
-    parser.add_argument("names", type=Path, nargs="+", metavar="INPUT", help="image, GIF, or folder of them")
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for the results, made where missing")
+    parser.add_argument("names", nargs="+", metavar="INPUT", help="image, GIF, or folder of them")
+    parser.add_argument("-o", "--output", metavar="DIR", help="folder for the results, made where missing")
     parser.add_argument(
         "-r", "--recursive", action="store_true", help="sub-folders as well; the results in DIR keep their folders"
     )
@@ -101,20 +86,13 @@ def make_parser():
     )  # fmt: skip
     parser.add_argument("--format", choices=("png", "jpg", "webp"), help="of results without an OUTPUT; default: png")
     parser.add_argument(
-        "--quality", type=percentage, default=95, metavar="N", help="of JPEG and WebP, from 1 to 100; default: 95"
+        "--quality", type=int, default=95, metavar="N", help="of JPEG and WebP, from 1 to 100; default: 95"
     )
     parser.add_argument(
         "--dtype", default="auto", choices=("auto", "float32", "bfloat16"),
         help="arithmetic; auto (default) is bfloat16 where the processor has it, about twice as fast, else float32",
     )  # fmt: skip
     return parser
-
-
-def percentage(text):
-    number = int(text)
-    if not 1 <= number <= 100:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to 100, got {text}")
-    return number
 
 
 def upscale_files(jobs, options):
@@ -124,27 +102,25 @@ def upscale_files(jobs, options):
     """
     waiting = []
     for job in jobs:
-        stop_if_interrupted()
         try:
             waiting.append(inspect(job, options))
         except FILE_ERRORS as error:
             yield describe(error, job.source, job.target)
     if not waiting:
         return
-    with nothing_to_tidy():
-        upscale = method_function(options.method, options.dtype)
-    made_by_others = 0
+    upscale = method_function(options.method, options.dtype)
+    interruption.working = True
+    for folder in {job.target.parent for job in waiting}:
+        files.clear_unfinished(folder)
     with tqdm(total=sum(job.pixels for job in waiting), unit="pixel", unit_scale=True) as bar:
         for job, error in outcomes(waiting, upscale, options, bar):
             if error is None:
                 print_path(job.target)
-            elif job.folder and isinstance(error, FileExistsError):
-                made_by_others += 1
-                random.shuffle(waiting)  # another run is at work: in one order, both would do the same files
+            elif isinstance(error, FileExistsError) and is_done(job):
+                write_line(f"{job.target}: made by another run meanwhile")
+                random.shuffle(waiting)  # in one order, both would do the same files
             else:
                 yield describe(error, job.source, job.target)
-    if made_by_others:
-        write_line(f"{count_of(made_by_others, 'result')} made by another run meanwhile")
 
 
 def outcomes(waiting, upscale, options, bar):
@@ -185,17 +161,26 @@ def attempt(function, *arguments):
 def inspect(job, options):
     """The job, its pixels counted, and its GIF checked. Raises ValueError or OSError where it cannot be done."""
     source, target = job.source, job.target
-    check_target(target)
-    image_format(target)
+    if options.output is not None:
+        make_folder(target.parent)
+    files.check_target(target)
+    files.image_format(target)
     with warnings_as_lines(), quiet():
         if is_gif(source):
             gif = open_gif(source, MOST_PIXELS)
             frames, shape = len(gif), (*gif.size[::-1], 4 if gif.transparent else 3)
         else:
-            gif, frames, shape = None, 1, read_image(source, MOST_PIXELS).shape
-    height, width, channels = shape
-    check_format(target, (height * options.scale, width * options.scale, channels))
+            gif, frames, shape = None, 1, files.read_image(source, MOST_PIXELS).shape
+        height, width, channels = shape
+        files.check_format(target, (height * options.scale, width * options.scale, channels))
     return job._replace(gif=gif, pixels=frames * height * width * SCALE**2)
+
+
+def make_folder(folder):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise type(error)(f"{folder}: the folder cannot be made: {error.strerror}") from error
 
 
 def method_function(method, dtype="auto"):
@@ -224,12 +209,13 @@ def upscale_file(job, upscale, options, advance):
     if job.gif:
         return upscale_gif(job, upscale, options, advance)
     with quiet():  # its warnings were shown
-        image, exif = read_image(job.source), camera_data(job.source, signature(job.source))
+        image = files.read_image(job.source)
+        exif = files.camera_data(job.source) | {Base.Software: signature(job.source)}
     result = reduced(upscale(image, progress=advance), options.scale)
 
     def write():
-        with atomic_write(job.target, job.replace) as file:
-            write_image(file, job.target, result, options.quality, exif, signature(job.source))
+        with files.atomic_write(job.target, job.replace) as file:
+            files.write_image(file, job.target, result, options.quality, exif)
 
     return write
 
@@ -248,7 +234,7 @@ def upscale_gif(job, upscale, options, advance):
     changes = upscaled()
     if options.scale != SCALE:
         changes = find_changes(reduced(change.frame, options.scale) for change in changes)
-    with atomic_write(job.target, job.replace) as file:
+    with files.atomic_write(job.target, job.replace) as file:
         write_changes(file, changes, job.gif.durations, job.gif.loop, signature(job.source))
     return lambda: None
 

@@ -47,7 +47,3 @@ def print_path(path):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             write_line(f"warning: cannot print the names of results: {error.strerror}")
-
-
-def count_of(number, noun):
-    return f"{number} {noun}{'s' * (number != 1)}"

@@ -1,23 +1,20 @@
 """What the command line is to upscale, and where the results go."""
 
+import contextlib
 import functools
 import hashlib
-import itertools
 import os
-import re
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
 from superres import SCALE
 from superres.clips.reader import Gif
-from superres.command.messages import FILE_ERRORS, count_of, describe, write_line
-from superres.images.files import check_target, format_of_suffix, software_of
-from superres.images.formats import HEIF_SUFFIXES, UNREADABLE_SUFFIXES
+from superres.command.messages import FILE_ERRORS, describe, write_line
+from superres.images.files import as_path, check_kind, format_of_suffix, software_of
 
 NAMED_METHODS = ("srgan", "photo", "srresnet", "srcnn", "bicubic")
 SCALES = (2, 3, SCALE)
-PROGRAM = "srgan.py"
 RESULT_ENDINGS = tuple(f"_x{scale}" for scale in SCALES)
 
 
@@ -35,59 +32,58 @@ def plan(options):
 
     Raises ValueError or OSError if nothing can be done.
     """
-    if options.output is None and len(options.names) == 2 and not options.names[0].is_dir():
-        return [job_of_pair(*options.names, options)], []
-    if options.output is not None:
-        check_folder(options.output)
-    jobs, failures = [], []
-    for name in options.names:
+    jobs, failures, names = [], [], options.names
+    if options.output is None and len(names) == 2 and not os.path.isdir(names[0]):
+        jobs, names = [job_of_pair(*map(as_path, names), options)], []
+    if options.output is not None and format_of_suffix(folder := as_path(options.output)) and not folder.is_dir():
+        raise ValueError(f"{folder}: the name of an image, expected a folder after -o; a file is named after the INPUT")
+    for name in names:
         try:
-            if name.is_dir():
-                found, unreadable = jobs_in(name, options)
+            if (path := as_path(name)).is_dir():
+                found, unreadable = jobs_in(path, options)
                 jobs += found
                 failures += unreadable
             else:
-                jobs.append(Job(name, default_target(name, options), options.overwrite))
+                jobs.append(Job(path, default_target(path, options), options.overwrite))
         except FILE_ERRORS as error:
             failures.append(describe(error, name))
-    jobs = with_own_targets({os.path.abspath(job.source): job for job in jobs}.values())
+    jobs = {os.path.abspath(job.source): job for job in jobs}.values()
     sources = {os.path.realpath(job.source) for job in jobs}
-    existing = Counter()
-    planned = []
+    targets = Counter(os.path.realpath(job.target) for job in jobs)
+    planned, done = [], Counter()
     for job in jobs:
-        if os.path.realpath(job.target) in sources:
+        target = os.path.realpath(job.target)
+        if target in sources:
             failures.append(f"{job.target}: an input, and the output of {job.source}")
-        elif job.replace or not os.path.exists(job.target):
+        elif targets[target] > 1:
+            failures.append(f"{job.source}: another input would have the same result, {job.target}")
+        elif job.replace or not os.path.isfile(target):
             planned.append(job)
-        elif job.folder:
-            existing[job.folder] += 1
+        elif is_done(job):
+            done[job.folder] += 1
         else:
-            failures.append(f"{job.target}: exists already: add --overwrite to replace it")
-    for folder, count in existing.items():
+            failures.append(
+                f"{job.target}: exists already: add --overwrite to replace it, or -o DIR for another folder"
+            )
+    for folder, count in done.items():
         total = sum(job.folder == folder for job in jobs)
         write_line(f"{folder}: {count} of {total} images have their results already; see --overwrite")
-    if options.output is not None:
-        for folder in {job.target.parent for job in planned}:
-            folder.mkdir(parents=True, exist_ok=True)
     return planned, failures
 
 
+def is_done(job):
+    """Whether a file of a folder has its result already, made of the same bytes."""
+    with contextlib.suppress(OSError):  # of an input that cannot be read
+        return job.folder is not None and software_of(job.target) == signature(job.source)
+
+
 def job_of_pair(source, target, options):
-    """The job of INPUT and OUTPUT. Raises ValueError or OSError where they do not fit, or OUTPUT is to be kept."""
+    """The job of INPUT and OUTPUT. Raises ValueError where they do not fit."""
     if is_gif(source) != is_gif(target):
         raise ValueError(f"{target}: a GIF becomes a GIF and an image an image, but the input is {source}")
     if options.format:
         raise ValueError(f"{target}: --format is for results without an OUTPUT")
-    check_target(target)
-    if os.path.realpath(source) == os.path.realpath(target):
-        raise ValueError(f"{target}: an input, and the output of {source}")
-    is_result = target == default_target(source, options) or software_of(target) == signature(source)
-    if target.exists() and not options.overwrite and not is_result:
-        raise FileExistsError(
-            f"{target}: exists already, and is no result of {source}: "
-            "add --overwrite to replace it, or -o DIR to upscale both"
-        )
-    return Job(source, target, options.overwrite or is_result)
+    return Job(source, target, options.overwrite)
 
 
 def jobs_in(folder, options):
@@ -95,90 +91,43 @@ def jobs_in(folder, options):
 
     Says what is left out. Raises ValueError if there are no images, OSError if the folder cannot be read.
     """
-    files, unseen, errors = files_in(folder, options.recursive)
-    kinds = {path: kind_of(path) for path in files}
-    jobs = [
-        Job(path, default_target(path, options, path.parent.relative_to(folder)), options.overwrite, folder)
-        for path in files
-        if kinds[path] == "image"
-    ]
-    results = {path for path in files if kinds[path] == "result"}
-    others = Counter(kind for kind in kinds.values() if kind not in ("image", "result", "other"))
-    if foreign := len(results - {job.target for job in jobs}):
-        others[f"named *_x{SCALE} or the like (taken for results)"] = foreign
-    left_out = []
-    if others:
-        listed = ", ".join(f"{count} {kind}" for kind, count in others.items())
-        left_out.append(f"{count_of(others.total(), 'file')} left out: {listed}")
-    if unseen:
-        left_out.append(f"{count_of(unseen, 'sub-folder')} left out (see --recursive)")
+    jobs, others, errors, unseen = [], defaultdict(list), [], 0
+    for parent, subfolders, names in os.walk(folder, onerror=errors.append):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        if not options.recursive:
+            unseen, subfolders[:] = len(subfolders), []
+        for path in (Path(parent, name) for name in sorted(names) if not name.startswith(".")):
+            if (kind := kind_of(path)) == "image":
+                target = default_target(path, options, path.parent.relative_to(folder))
+                jobs.append(Job(path, target, options.overwrite, folder))
+            else:
+                others[kind].append(path)
+    left_out = [f"left out {unseen} sub-folders (see --recursive)"] if unseen else []
+    own = {job.target for job in jobs}
+    for kind, paths in others.items():
+        if names := [path.name for path in paths if path not in own]:
+            left_out.append(f"left out {len(names)}, {kind}: {', '.join(names)}")
     if errors and not jobs:
         raise errors[0]
-    if not jobs and not results:
+    if not jobs:
         raise ValueError("; ".join([f"{folder}: no images in this folder", *left_out]))
-    if left_out:
-        write_line(f"{folder}: {'; '.join(left_out)}")
+    for line in left_out:
+        write_line(f"{folder}: {line}")
     return jobs, [describe(error, error.filename) for error in errors]
 
 
-def files_in(folder, recursive):
-    """The visible files in a folder by name, and in those below it; how many of these are left out; and errors."""
-    files, errors = [], []
-    for parent, subfolders, names in os.walk(folder, onerror=errors.append):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        files += (Path(parent, name) for name in sorted(names) if not name.startswith("."))
-        if not recursive:
-            return files, len(subfolders), errors
-    return files, 0, errors
-
-
 def kind_of(path):
-    """What a name stands for: "image", "result", "other" if it is no image, or a kind of file that cannot be read."""
-    suffix = path.suffix.lower()
-    if format_of_suffix(path):
-        if not path.is_file():
-            return "links to nowhere" if path.is_symlink() else "pipes or devices"
-        return "result" if path.stem.endswith(RESULT_ENDINGS) else "image"
-    if suffix in HEIF_SUFFIXES:
-        return f"{suffix} (not supported; pip install pillow-heif)"
-    # A download's name may go on after it: photo.jpg?w=200.
-    if suffix in UNREADABLE_SUFFIXES or format_of_suffix("x" + re.match(r"\W?\w*", suffix)[0]):
-        return f"{suffix} (not supported)"
-    return "other"
-
-
-def with_own_targets(jobs):
-    """The jobs; the folder's name joins that of a result whose name another file of a folder has, or had in an earlier
-    run, and a number where that is not enough.
-    """
-    counts = Counter(job.target for job in jobs)
-    taken, own = set(counts), []
-    for job in jobs:
-        if counts[job.target] > 1 or (job.folder and is_taken(job.target, job.source)):
-            folder = job.source.absolute().parent.name
-            prefixes = itertools.chain([folder], (f"{folder}_{number}" for number in itertools.count(2)))
-            targets = (job.target.with_name(f"{prefix}_{job.target.name}") for prefix in prefixes)
-            target = next(target for target in targets if target not in taken and not is_taken(target, job.source))
-            job = job._replace(target=target)
-            taken.add(target)
-        own.append(job)
-    return own
-
-
-def is_taken(target, source):
-    """Whether there is a result of another file at the target, which may be called as the source is."""
-    if target.parent == source.parent or not os.path.isfile(target):
-        return False
-    software = software_of(target)
-    return str(software).startswith(PROGRAM) and software != signature(source)
-
-
-def check_folder(folder):
-    """Raise NotADirectoryError or ValueError for what is or looks like a file."""
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder}: a file, expected a folder for the results")
-    if format_of_suffix(folder) and not folder.is_dir():
-        raise ValueError(f"{folder}: the name of an image, expected a folder after -o; a file is named after the INPUT")
+    """ "image" for a file that is to be upscaled, or why another is not."""
+    if not path.is_file():
+        return "links to nowhere" if path.is_symlink() else "pipes or devices"
+    if path.stem.endswith(RESULT_ENDINGS):
+        return f"named *_x{SCALE} or the like (taken for results)"
+    if not format_of_suffix(path):
+        try:
+            check_kind(path)
+        except FILE_ERRORS as error:
+            return describe(error, path).removeprefix(f"{path}: ").partition(": expected")[0]
+    return "image"
 
 
 def is_gif(path):
@@ -189,7 +138,7 @@ def default_target(source, options, subfolder=""):
     """Where the result goes by default: photo.png to photo_srgan_x4.png, photo.jpg to photo.jpg_srgan_x4.png."""
     suffix = ".gif" if is_gif(source) else f".{options.format or 'png'}"
     label = source.stem if source.suffix == suffix else source.name
-    folder = source.parent if options.output is None else options.output / subfolder
+    folder = source.parent if options.output is None else Path(options.output, subfolder)
     return folder / f"{label}_{method_label(options.method)}_x{options.scale}{suffix}"
 
 
@@ -203,6 +152,5 @@ def method_label(method):
 
 
 def signature(source):
-    """What a result names as its writer, to be known again as that of a file of this name in a folder of this name."""
-    path = os.path.join(*source.absolute().parts[-2:])
-    return f"{PROGRAM}, from {hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
+    """What a result names as its writer: this program, and the bytes that it was made from."""
+    return f"srgan.py, from {hashlib.sha256(source.read_bytes()).hexdigest()[:16]}"

@@ -4,11 +4,13 @@ import contextlib
 import functools
 import io
 import os
+import platform
 import secrets
 import stat
 import tempfile
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -16,11 +18,10 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.ExifTags import IFD, Base
-from PIL.PngImagePlugin import PngInfo
 
 from superres import one_line
 from superres.images import formats
-from superres.images.image import MAX_PIXELS, check_image, check_size, to_uint8
+from superres.images.image import MAX_PIXELS, check_image, check_size, check_whole, to_uint8
 
 # Pillow's names of what is read and written. Others, PostScript among them, would start other programs.
 FORMATS = (
@@ -28,25 +29,35 @@ FORMATS = (
     "DIB", "DDS", "PCX", "QOI", "SGI", "XBM",
 )  # fmt: skip
 
-# Largest width or height in pixels of formats whose encoders do not say so clearly.
-LONGEST_SIDE = {"GIF": 65535, "JPEG": 65500, "WEBP": 16383}
-
 # TIFF tags, and the sample format that means unsigned integers.
 SUBFILE_TYPE, BITS_PER_SAMPLE, SUB_IFDS, SAMPLE_FORMAT, UNSIGNED = 254, 258, 330, 339, 1
 
 # Compressions of TIFF files that Pillow may have been built without.
 RARE_COMPRESSIONS = {"webp", "zstd", "lzma"}
 
+# Suffixes of formats that hold colour, which promise that there is none.
+COLOURLESS_SUFFIXES = {".pgm", ".pbm", ".pfm", ".bw"}
+
 # What a result keeps of a photograph's EXIF data. Makers' notes hold previews, and refer to places in their file.
 KEPT_TAGS = (Base.ImageDescription, Base.Make, Base.Model, Base.DateTime, Base.Artist, Base.Copyright)
 DROPPED_TAGS = {Base.MakerNote, Base.ExifImageWidth, Base.ExifImageHeight, Base.ExifInteroperabilityOffset}
 LONGEST_EXIF = 65000  # bytes, which fit into a JPEG's segment
+SRGB = 1  # a value of ColorSpace
 
-_opening = threading.Lock()
+HOST = f"{zlib.crc32(platform.node().encode()):08x}"  # in the names of unfinished files
+
+_lock = threading.RLock()
 
 
 class UnreadableError(Exception):
     """An image of a kind or size that cannot be read here."""
+
+
+class ExifText(str):
+    """Pillow would write it as ASCII."""
+
+    def encode(self, *_):
+        return super().encode("latin-1")
 
 
 def read_image(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -55,7 +66,7 @@ def read_image(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndar
     Rotated as its EXIF data says, and converted to sRGB by its ICC profile, or by the primaries and gamma that a PNG
     states. Grey values of 16 bits keep their upper 8. Those of 32 bits are scaled from the smallest range that holds
     them: [0, 1] (floats only), 8, 16 or 32 bits; in a PGM from 16 bits, in a PFM from [0, 1]. Warns if frames after the
-    first, EXIF data or colours are ignored, or if a JPEG has every pixel but no end.
+    first, EXIF data or colours are ignored, if checksums are wrong, and if a JPEG lacks its end or a part of its data.
 
     Raises FileNotFoundError or another OSError for what is no file; ValueError if the file is not an image, or one that
     is empty, damaged, truncated, of a kind that cannot be read here, or of more than ``max_pixels``.
@@ -64,40 +75,75 @@ def read_image(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndar
     >>> read_image("grey.png").shape
     (12, 16, 3)
     """
-    check_source(path)
+    path = check_source(path)
+    check_whole("max_pixels", max_pixels)
     notes = []
-    with open(path, "rb") as file:
-        try:
-            array = to_array(load(file, max_pixels, notes.append), notes.append)
-        except UnidentifiedImageError as error:
-            file.seek(0)
-            kind = formats.unreadable_kind(file.read(64))
-            if kind == "HEIC" and "HEIF" not in readable_formats():
-                kind = "HEIC: pip install pillow-heif"
-            reason = (
-                f"an image of a kind that cannot be read here ({kind})" if kind else "not an image (or an empty file)"
-            )
-            raise ValueError(f"{path}: {reason}: expected PNG, JPEG or the like") from error
-        except UnreadableError as error:
-            raise ValueError(f"{path}: {error}") from error
-        except MemoryError as error:
-            raise ValueError(f"{path}: the image is too large for this machine's memory") from error
-        except Exception as error:  # Pillow's decoders raise exceptions of many types
-            raise ValueError(f"{path}: the image is damaged or cut short: {one_line(error)}") from error
-    for note in notes:
+    with open(path, "rb") as file, refused_in_one_sentence(path, file, notes):
+        array = to_array(load(file, max_pixels, notes.append), notes.append)
+    for note in dict.fromkeys(notes):
         warnings.warn(f"{path}: {note}", stacklevel=2)
     return array
 
 
-def check_source(path: str | os.PathLike) -> None:
-    """Raise FileNotFoundError, IsADirectoryError or another OSError unless ``path`` is a file."""
-    path = Path(path)
+def check_kind(path: str | os.PathLike) -> None:
+    """Raise ValueError unless a file is an image of a kind that can be read here, judged by its beginning."""
+    notes = []
+    with open(path, "rb") as file, refused_in_one_sentence(path, file, notes):
+        open_readable(file, MAX_PIXELS, notes.append)
+
+
+@contextlib.contextmanager
+def refused_in_one_sentence(path, file, notes):
+    """Whatever Pillow raises for an open file as a ValueError; ``notes`` are its warnings."""
+    try:
+        yield
+    except UnidentifiedImageError as error:
+        file.seek(0)
+        raise ValueError(f"{path}: {refusal(file.read(64), notes)}") from error
+    except UnreadableError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except MemoryError as error:
+        raise ValueError(f"{path}: the image is too large for this machine's memory") from error
+    except Exception as error:  # Pillow's decoders raise exceptions of many types
+        reason = "" if getattr(error, "errno", None) else f": {one_line(error)}"  # an offset that makes no sense
+        raise ValueError(f"{path}: the image is damaged or cut short{reason}") from error
+
+
+def refusal(head, notes):
+    """Why Pillow does not open a file that begins with these bytes."""
+    kind = formats.unreadable_kind(head)
+    accepting = (Image.OPEN[name][1] for name in readable_formats())
+    is_known = any(accepts and accepts(head.ljust(64, b" ")) is True for accepts in accepting)
+    if (notes and head[:2] in (b"II", b"MM")) or (is_known and kind is None):
+        return "the image is damaged or cut short"
+    if kind is None:
+        return "not an image (or an empty file): expected PNG, JPEG or the like"
+    if kind == "HEIC" and "HEIF" not in readable_formats():
+        kind = "HEIC: pip install pillow-heif"
+    return f"an image of a kind that cannot be read here ({kind}): expected PNG, JPEG or the like"
+
+
+def as_path(path: str | bytes | os.PathLike) -> Path:
+    """The Path of a name. Raises ValueError for an empty one, or what is none."""
+    try:
+        name = os.fsdecode(path)
+    except TypeError:
+        name = ""
+    if not name:
+        raise ValueError(f"{path!r} is no file name: expected a path")
+    return Path(name)
+
+
+def check_source(path: str | os.PathLike) -> Path:
+    """The Path of a file. Raises FileNotFoundError, IsADirectoryError or another OSError unless it is one."""
+    path = as_path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path}: a folder, expected the name of an image file")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such image file{', but a link to nowhere' * path.is_symlink()}")
     if not path.is_file():
         raise OSError(f"{path}: a pipe or device, expected the name of an image file")
+    return path
 
 
 @functools.cache
@@ -111,46 +157,62 @@ def readable_formats() -> tuple[str, ...]:
     return tuple(format for format in FORMATS if format in Image.OPEN)
 
 
-def open_image(file: BinaryIO) -> Image.Image:
-    """A Pillow image of one of ``readable_formats``, of any size, its pixels not loaded."""
-    names = readable_formats()
-    with _opening:  # Pillow's limit, smaller than a 12-megapixel photograph x4, is that of the whole process
+@contextlib.contextmanager
+def pillow(note=lambda _: None):
+    """Pillow without its limit on sizes, which a 12-megapixel photograph x4 exceeds. ``note`` takes its warnings.
+
+    In one thread at a time, since limit and warnings are those of the whole process.
+    """
+    with _lock, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(file, formats=names)
+            yield
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+            for warning in caught:
+                note(one_line(warning.message))
 
 
 def load(file, max_pixels, note):
     """A Pillow image with its pixels loaded and rotated as its EXIF data says. ``note`` is called with warnings."""
-    if formats.is_raw(file.read(16)):
-        raise UnreadableError("a camera's raw file: expected an image developed from it")
     try:
-        image = load_pixels(file, max_pixels)
+        image = load_pixels(file, max_pixels, note)
     except UnreadableError:
         raise
     except Exception as error:
         image = load_damaged(file, max_pixels, note, error)
+    else:
+        if image.format in ("JPEG", "MPO") and not has_every_pixel(image, contents(file)):
+            note("its data end early, so that a part of it is blank or wrong")
     if image.format == "PNG":
         image.info["cicp"] = formats.png_cicp(file)
-    # The other images of an MPO (some cameras' JPEG) are previews, those of a PSD its layers.
-    if getattr(image, "is_animated", False) and image.format not in ("MPO", "PSD"):
-        note("only the first of several frames is read")
-    try:
-        # Where EXIF data states no orientation, Pillow may have taken that of XMP.
-        exif = Image.Exif()
-        exif.load(image.info.get("exif", b""))
-        if not image.info.get("exif") or Base.Orientation in exif:
-            ImageOps.exif_transpose(image, in_place=True)
-    except Exception as error:
-        note(f"the EXIF data are damaged: {one_line(error)}")
+    with pillow(note):
+        # The other images of an MPO (some cameras' JPEG) are previews, those of a PSD its layers.
+        if getattr(image, "is_animated", False) and image.format not in ("MPO", "PSD"):
+            note("only the first of several frames is read")
+        try:
+            # Where EXIF data states no orientation, Pillow may have taken that of XMP.
+            exif = Image.Exif()
+            exif.load(image.info.get("exif", b""))
+            if not image.info.get("exif") or Base.Orientation in exif:
+                ImageOps.exif_transpose(image, in_place=True)
+        except Exception as error:
+            note(f"the EXIF data are damaged: {one_line(error)}")
     return image
 
 
-def load_pixels(file, max_pixels):
-    """A Pillow image with its pixels loaded."""
-    image = open_image(file)
+def contents(file):
+    file.seek(0)
+    return file.read()
+
+
+def open_readable(file, max_pixels, note):
+    """A Pillow image whose pixels are not loaded. Raises UnreadableError for a kind or size that cannot be read."""
+    if formats.is_raw(file.read(16)):
+        raise UnreadableError("a camera's raw file: expected an image developed from it")
+    with pillow(note):
+        image = Image.open(file, formats=readable_formats())
     width, height = image.size
     if width * height > max_pixels:
         raise UnreadableError(f"the image is too large: {width}x{height} pixels, expected at most {max_pixels:,}")
@@ -159,6 +221,12 @@ def load_pixels(file, max_pixels):
         raise UnreadableError(
             "its first image is a thumbnail, as in a camera's raw file: expected one developed from it"
         )
+    return image
+
+
+def load_pixels(file, max_pixels=MAX_PIXELS, note=lambda _: None):
+    """A Pillow image with its pixels loaded."""
+    image = open_readable(file, max_pixels, note)
     if image.format == "PNG" and "transparency" in image.info:
         image.info["transparency"] = formats.transparent_value(image.info["transparency"], image.tile[0][-1])
     drop_xmp(image)
@@ -178,28 +246,36 @@ def drop_xmp(image):
         image.info.pop(name, None)
 
 
+def has_every_pixel(image, jpeg):
+    """Whether a JPEG, decoded to this image, holds all of it: then what comes behind its data changes nothing."""
+    with contextlib.suppress(Exception):
+        prolonged = load_pixels(io.BytesIO(formats.prolonged(jpeg)))
+        return formats.has_all_scans(jpeg) and prolonged.tobytes() == image.tobytes()
+    return False
+
+
 def load_damaged(file, max_pixels, note, error):
     """A Pillow image of a PNG or JPEG that Pillow refused though every pixel is there. Raises ``error`` otherwise."""
-    file.seek(0)
-    data = file.read()
+    data = contents(file)
     if data.startswith(formats.PNG_SIGNATURE):
         return load_damaged_png(data, max_pixels, note, error)
     if data.startswith(formats.JPEG_START):
-        with contextlib.suppress(Exception):
-            image, other = (load_pixels(io.BytesIO(whole), max_pixels) for whole in formats.jpeg_ends(data))
-            if image.tobytes() == other.tobytes() and formats.has_all_scans(data):
-                note("read in spite of its missing end marker")
-                return image
+        image = load_pixels(io.BytesIO(data.rstrip(b"\xff") + formats.JPEG_END), max_pixels)
+        if has_every_pixel(image, data):
+            note("read in spite of its missing end marker")
+            return image
     raise error
 
 
 def load_damaged_png(png, max_pixels, note, error):
-    """A Pillow image of a PNG that Pillow refused for its text or metadata."""
-    kept = formats.PIXEL_CHUNKS | {b"iCCP", b"eXIf", b"sRGB", b"gAMA", b"cHRM"}
+    """A Pillow image of a PNG that Pillow refused for its text, metadata or checksums."""
+    kept = formats.png_with(png, formats.PIXEL_CHUNKS | {b"iCCP", b"eXIf", b"sRGB", b"gAMA", b"cHRM"})
     try:  # without text, whose length Pillow limits
-        return load_pixels(io.BytesIO(formats.png_with(png, kept)), max_pixels)
+        return load_pixels(io.BytesIO(kept), max_pixels)
+    except UnreadableError:
+        raise
     except Exception:
-        image = load_pixels(io.BytesIO(formats.png_with(png, formats.PIXEL_CHUNKS)), max_pixels)
+        image = load_pixels(io.BytesIO(formats.with_right_checksums(png)), max_pixels)
         note(f"colour profile and EXIF data are ignored: {one_line(error)}")
         return image
 
@@ -263,37 +339,44 @@ def profile_to_srgb(image, profile, is_grey, note):
         return image
 
 
-def camera_data(path: str | os.PathLike, software: str) -> bytes:
-    """The EXIF data for the result of an image file: camera, settings, date and place, and ``software`` as its writer.
+def camera_data(path: str | os.PathLike) -> dict[int, object]:
+    """The EXIF data for the result of an image file, by tag: camera, settings, date and place.
 
-    It has no thumbnail and no orientation to turn by. Without camera data that can be read, it names the writer alone.
+    It has no thumbnail and no orientation to turn by, and says sRGB where ``read_image`` converts to it. Empty without
+    camera data that can be read.
     """
-    mark = Image.Exif()
-    mark[Base.Software] = software
-    try:
-        with open(path, "rb") as file, open_image(file) as image:
-            source = image.getexif()
-            exif = Image.Exif()
-            exif.update({tag: source[tag] for tag in KEPT_TAGS if tag in source})
-            settings = {tag: value for tag, value in source.get_ifd(IFD.Exif).items() if tag not in DROPPED_TAGS}
-            for ifd, values in ((IFD.Exif, settings), (IFD.GPSInfo, dict(source.get_ifd(IFD.GPSInfo)))):
-                if values:
-                    exif[ifd] = values
-        if exif:
-            exif.update({Base.Orientation: 1, Base.Software: software})
-            data = exif.tobytes()
-            return data if len(data) <= LONGEST_EXIF else mark.tobytes()
-    except Exception:  # damaged data, which reading the image warns of
-        pass
-    return mark.tobytes()
+    with contextlib.suppress(Exception), pillow(), open(path, "rb") as file:  # damage, which read_image warns of
+        image = Image.open(file, formats=readable_formats())
+        source = image.getexif()
+        settings = {tag: value for tag, value in source.get_ifd(IFD.Exif).items() if tag not in DROPPED_TAGS}
+        if Base.ColorSpace in settings and "icc_profile" in image.info:
+            settings[Base.ColorSpace] = SRGB
+        groups = {IFD.Exif: settings, IFD.GPSInfo: source.get_ifd(IFD.GPSInfo)}
+        tags = {tag: source[tag] for tag in KEPT_TAGS if tag in source} | {
+            key: tags for key, tags in groups.items() if tags
+        }
+        if tags and len(as_exif(tags).tobytes()) <= LONGEST_EXIF:
+            return tags | {Base.Orientation: 1}
+    return {}
+
+
+def as_exif(tags):
+    exif = Image.Exif()
+    exif.update(keeping_bytes(tags))
+    return exif
+
+
+def keeping_bytes(tags):
+    """EXIF data whose text Pillow writes in the bytes that it has read as Latin-1, in whatever encoding they are."""
+    kinds = {str: ExifText, dict: keeping_bytes}
+    return {tag: kinds.get(type(value), lambda value: value)(value) for tag, value in tags.items()}
 
 
 def software_of(path: str | os.PathLike) -> str | None:
-    """What an image file names as its writer, in a PNG's text, a GIF's comment or EXIF data; None if nothing."""
-    with contextlib.suppress(Exception), open(path, "rb") as file, open_image(file) as image:
-        if image.format == "GIF":
-            return image.info["comment"].decode()
-        return image.info.get("Software") or image.getexif().get(Base.Software)
+    """What an image file names as its writer, in EXIF data or a GIF's comment; None if nothing."""
+    with contextlib.suppress(Exception), pillow(), open(path, "rb") as file:
+        image = Image.open(file, formats=readable_formats())
+        return image.getexif().get(Base.Software) or image.info["comment"].decode()
     return None
 
 
@@ -302,15 +385,16 @@ def save_image(path: str | os.PathLike, image: np.ndarray, quality: int = 95) ->
 
     quality: of JPEG, WebP and AVIF, from 1 to 100. An alpha channel that is 255 everywhere is left out.
 
-    Raises ValueError for any other array, and as ``check_output``; OSError if the disk is full, say.
+    Raises ValueError for any other array or quality, and as ``check_format``; OSError if it cannot be written there.
 
     >>> save_image("photo.webp", np.zeros((12, 16, 3), np.uint8), quality=80)
     >>> read_image("photo.webp").shape
     (12, 16, 3)
     """
     check_image(image)
+    check_whole("quality", quality, 100)
     image = without_opaque_alpha(image)
-    check_output(path, image.shape)
+    check_format(path, image.shape)
     with atomic_write(path) as file:
         write_image(file, path, image, quality)
 
@@ -319,15 +403,13 @@ def without_opaque_alpha(image):
     return image[..., :3] if image.shape[2:] == (4,) and image[..., 3].min() == 255 else image
 
 
-def write_image(file, path, image, quality, exif=b"", software=None):
-    """Write an image to an open file, in the format of the path's suffix."""
-    format, options = image_format(path), {"quality": quality}
+def write_image(file, path, image, quality, exif=None):
+    """Write an image to an open file, in the format of the path's suffix. ``exif`` is as that of ``camera_data``."""
+    format, options = image_format(path), {"quality": int(quality)}
     if exif:
-        options["exif"] = exif
+        options |= {"tiffinfo": keeping_bytes(exif)} if format == "TIFF" else {"exif": as_exif(exif)}
     if format == "PNG":
-        options |= {"compress_level": 4, "pnginfo": PngInfo()}  # twice as fast as 6, and 1 % larger
-        if software:
-            options["pnginfo"].add_text("Software", software)
+        options["compress_level"] = 4  # twice as fast as 6, and 1 % larger
     if format == "ICO":
         options["sizes"] = [image.shape[1::-1]]
     try:
@@ -338,25 +420,11 @@ def write_image(file, path, image, quality, exif=b"", software=None):
         raise ValueError(f"{path}: cannot write an image of shape {image.shape}: {one_line(error)}") from error
 
 
-def check_output(path: str | os.PathLike, shape: tuple[int, ...]) -> None:
-    """Check that an image of this shape, (h, w), (h, w, 3) or (h, w, 4), can be written to ``path`` and read again.
-
-    Raises OSError as ``check_target``; ValueError if the path's suffix is unknown, or if its format cannot hold alpha
-    or an image of this size.
-    """
-    check_target(path)
-    check_format(path, shape)
-
-
-def check_format(path, shape):
-    """``check_output`` of the format alone."""
+def check_format(path: str | os.PathLike, shape: tuple[int, ...]) -> None:
+    """Raise ValueError if the path's suffix is unknown, or its format cannot hold an image of this shape."""
     format = image_format(path)
     height, width, *channels = shape
     check_size(path, width, height)
-    if max(width, height) > LONGEST_SIDE.get(format, np.inf):
-        raise ValueError(
-            f"{path}: too large: {width}x{height} pixels, and {format} holds at most {LONGEST_SIDE[format]} each way"
-        )
     mode = "RGBA" if channels == [4] else "RGB"
     try:
         for size in ((width, 1), (1, height)):
@@ -371,7 +439,7 @@ def try_format(format, mode, size):
     """Write and read an image in memory. Raises one of many exceptions if it does not come back as it was."""
     file = io.BytesIO()
     Image.new(mode, size).save(file, format, **({"sizes": [size]} if format == "ICO" else {}))
-    with open_image(file) as back:
+    with pillow(), Image.open(file, formats=readable_formats()) as back:
         back.load()
         if back.size != size or back.has_transparency_data != (mode == "RGBA"):
             raise ValueError("what is written is not what is read again")
@@ -379,24 +447,22 @@ def try_format(format, mode, size):
 
 def image_format(path: str | os.PathLike) -> str:
     """Pillow's name of the format that the path's suffix stands for. Raises ValueError if there is none."""
-    format = format_of_suffix(path)
-    if format not in Image.SAVE:
-        raise ValueError(
-            f"{path}: cannot write images of type {Path(path).suffix!r}: expected .png, .jpg, .webp or the like"
-        )
+    format, suffix = format_of_suffix(path), as_path(path).suffix
+    if format not in Image.SAVE or suffix.lower() in COLOURLESS_SUFFIXES:
+        raise ValueError(f"{path}: cannot write images of type {suffix!r}: expected .png, .jpg, .webp or the like")
     return format
 
 
 def format_of_suffix(path: str | os.PathLike) -> str | None:
     """Pillow's name of the image format of a path, judged by its suffix; None if it is none that can be read."""
     readable = readable_formats()
-    format = Image.EXTENSION.get(Path(path).suffix.lower())
+    format = Image.EXTENSION.get(as_path(path).suffix.lower())
     return format if format in readable else None
 
 
 def check_target(path: str | os.PathLike) -> None:
     """Raise FileNotFoundError, IsADirectoryError or another OSError unless a file can be written to ``path``."""
-    path = Path(path)
+    path = as_path(path)
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         try:
             mode = path.stat().st_mode
@@ -427,9 +493,9 @@ def atomic_write(path: str | os.PathLike, overwrite: bool = True) -> Iterator[Bi
     Functions that want a path rather than a file may write to ``file.name``, which has the suffix of ``path``.
     """
     check_target(path)
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(as_path(path)))
     mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
-    temporary = target.with_name(f".{secrets.token_hex(8)}.unfinished{target.suffix}")
+    temporary = target.with_name(f".{HOST}-{os.getpid()}-{secrets.token_hex(4)}.unfinished{target.suffix}")
 
     def create(name, flags):
         return os.open(name, flags, 0o666 if mode is None else mode)
@@ -458,3 +524,13 @@ def move(source, target, overwrite):
             if target.exists():
                 raise FileExistsError(f"{target}: exists already, written meanwhile") from None
     os.replace(source, target)
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove the unfinished files that ``atomic_write`` left in a folder in processes of this machine that are dead."""
+    for path in folder.glob(f".{HOST}-*.unfinished*") if os.name == "posix" else ():
+        with contextlib.suppress(OSError, ValueError):
+            try:
+                os.kill(int(path.name.split("-")[1]), 0)
+            except ProcessLookupError:
+                path.unlink()

@@ -4,17 +4,21 @@ import io
 import itertools
 import re
 import struct
+import zlib
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
 
-from superres.images.image import to_uint8
+from superres.images.image import check_size, to_uint8
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+JPEG_MARKER = re.compile(rb"\xff[^\0\xd0-\xd7\xff]", re.DOTALL)  # but for those within entropy-coded data
+NOISE = bytes(range(254, 0, -4))
 
 # How files begin that are images, but of kinds that Pillow cannot read, or of which it reads only a preview.
 RAW = rb"....ftypcrx |FUJIFILMCCD|II\*\0....CR|IIU\0|IIR[OS]|FOVb|\0MRM"
@@ -31,13 +35,6 @@ UNREADABLE = {
     "PDF": rb"%PDF",
     "SVG": rb"\s*<(svg|\?xml)",
 }
-
-# Suffixes of images that are none of the formats read here, most of them cameras' raw files.
-HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
-UNREADABLE_SUFFIXES = HEIF_SUFFIXES | {
-    ".jxl", ".jxr", ".exr", ".hdr", ".psb", ".svg", ".eps", ".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".iiq",
-    ".kdc", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".sr2", ".srw", ".x3f",
-}  # fmt: skip
 
 # Chromaticities x, y of white, red, green and blue, and exponents of transfer functions, by their numbers in ITU-T
 # H.273; None is sRGB's piecewise function. BT.709's is that of its displays, as in browsers.
@@ -77,6 +74,25 @@ def png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
 def png_with(png: bytes, names: set[bytes]) -> bytes:
     """The bytes of a PNG without chunks of other names."""
     return PNG_SIGNATURE + b"".join(chunk for name, chunk in png_chunks(io.BytesIO(png)) if name in names)
+
+
+def with_right_checksums(png: bytes) -> bytes:
+    """The pixels of a PNG, with right checksums. Raises ValueError or another error if some are missing."""
+    chunks = defaultdict(bytes)
+    for name, chunk in png_chunks(io.BytesIO(png)):
+        if name in PIXEL_CHUNKS:
+            chunks[name] += chunk[8:-4]
+    width, height = struct.unpack_from(">II", chunks[b"IHDR"])
+    check_size("PNG", width, height)
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)  # without the header, and the checksum behind
+    pixels = inflate.decompress(chunks[b"IDAT"][2:], 8 * (width + 8) * (height + 8))
+    if not inflate.eof:
+        raise ValueError("its pixels end early")
+    chunks[b"IDAT"] = zlib.compress(pixels, 1)
+    return PNG_SIGNATURE + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks.items()
+    )
 
 
 def png_cicp(file: BinaryIO) -> bytes | None:
@@ -143,30 +159,31 @@ def rgb_to_xyz(chromaticities):
 # JPEG
 
 
-def jpeg_ends(jpeg: bytes) -> list[bytes]:
-    """Two ways to complete a JPEG that lacks its end marker: where a pixel is missing, they decode differently.
+def jpeg_segments(jpeg: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """The segments of a JPEG up to its end: the marker's number, the segment, and the entropy-coded data behind it."""
+    found = JPEG_MARKER.search(jpeg, len(JPEG_START))
+    while found and found[0] != JPEG_END and found.end() + 2 <= len(jpeg):
+        start, end = found.start(), found.end() + struct.unpack_from(">H", jpeg, found.end())[0]
+        found = JPEG_MARKER.search(jpeg, end)
+        yield jpeg[start + 1], jpeg[start:end], jpeg[end : found.start() if found else None]
 
-    The one continues its bits with zeros, the other with ones, and again after the restart marker that may come next.
-    """
-    jpeg = jpeg.rstrip(b"\xff")
-    markers = re.findall(rb"\xff([\xd0-\xd7])", jpeg)
-    restart = bytes([0xFF, 0xD0 + (markers[-1][0] + 1) % 8]) if markers else b"\xff\xd0"
-    return [jpeg + 64 * fill + restart + 64 * fill + JPEG_END for fill in (b"\0", b"\xfe")]
+
+def prolonged(jpeg: bytes) -> bytes:
+    """A JPEG with noise behind each of its intervals of entropy-coded data: where bits are missing, it is decoded."""
+    parts = [JPEG_START]
+    for _, segment, data in jpeg_segments(re.sub(rb"((?<!\xff)\0+|\xff+)\Z", b"", jpeg)):  # what a file was filled with
+        parts.append(segment)
+        for number, interval in enumerate(re.split(rb"\xff[\xd0-\xd7]", data) if data else ()):
+            parts += interval, NOISE, bytes([0xFF, 0xD0 + number % 8])
+    return b"".join([*parts, NOISE, JPEG_END])
 
 
 def has_all_scans(jpeg: bytes) -> bool:
     """Whether the scans of a JPEG hold every coefficient of every component, to the last bit."""
-    coefficients, components, position = set(), 0, 2
-    while position + 4 <= len(jpeg):
-        marker, length = struct.unpack_from(">xBH", jpeg, position)
-        segment = jpeg[position + 4 : position + 2 + length]
-        position += 2 + length
+    coefficients, components = set(), 0
+    for marker, segment, _ in jpeg_segments(jpeg):
         if marker in (0xC0, 0xC1, 0xC2):
-            components = segment[5]
-        elif marker == 0xDA:
-            names, (first, last, bits) = segment[1:-3:2], segment[-3:]
-            if bits & 15 == 0:
-                coefficients |= set(itertools.product(names, range(first, last + 1)))
-            after = re.compile(rb"\xff[^\0\xd0-\xd7\xff]", re.DOTALL).search(jpeg, position)
-            position = after.start() if after else len(jpeg)
+            components = segment[9]
+        elif marker == 0xDA and segment[-1] & 15 == 0:
+            coefficients |= set(itertools.product(segment[5:-3:2], range(segment[-3], segment[-2] + 1)))
     return len(coefficients) == 64 * components > 0

@@ -12,6 +12,8 @@ from superres import SCALE
 # The largest image that is read or written: 16384x16384, 1 GB in RGBA.
 MAX_PIXELS = 2**28
 
+MOST_RESIZED = SCALE**2 * MAX_PIXELS  # pixels of a result of ``bicubic_upscale``
+
 
 def check_image(image: np.ndarray) -> None:
     """Raise ValueError unless the image is a non-empty uint8 array, grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4)."""
@@ -22,6 +24,13 @@ def check_image(image: np.ndarray) -> None:
         raise ValueError(
             f"expected a uint8 image of shape (h, w), (h, w, 3) or (h, w, 4), got {image.dtype} of shape {image.shape}"
         )
+
+
+def check_whole(name: str, value: int, most: float = np.inf) -> None:
+    """Raise ValueError unless the argument of this name is a whole number from 1 to ``most``."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or not 1 <= value <= most:
+        limit = f" to {most}" * (most < np.inf)
+        raise ValueError(f"{name} is {value!r}, expected a whole number from 1{limit}")
 
 
 def check_size(path: str | os.PathLike, width: int, height: int, most: int | None = None) -> None:
@@ -45,9 +54,12 @@ def bicubic_upscale(image: np.ndarray, scale: float = SCALE) -> np.ndarray:
     (12, 20, 3)
     """
     check_image(image)
-    if not isinstance(scale, Real) or not 1 <= scale < np.inf:
-        raise ValueError(f"cannot enlarge an image {scale!r} times: expected a number from 1")
     height, width = image.shape[:2]
+    most = (MOST_RESIZED / (width * height)) ** 0.5
+    if not isinstance(scale, Real) or isinstance(scale, bool) or not 1 <= scale <= most:
+        raise ValueError(
+            f"cannot enlarge an image of {width}x{height} {scale!r} times: expected a number from 1 to {most:.0f}"
+        )
     return resize(image, round(width * scale), round(height * scale))
 
 
@@ -62,7 +74,7 @@ def bicubic_downscale(image: np.ndarray, scale: int = SCALE) -> np.ndarray:
     """
     check_image(image)
     height, width = image.shape[:2]
-    if not isinstance(scale, Integral) or not 1 <= scale <= min(height, width):
+    if not isinstance(scale, Integral) or isinstance(scale, bool) or not 1 <= scale <= min(height, width):
         raise ValueError(
             f"cannot reduce an image of {width}x{height} pixels {scale!r} times: expected a whole number from 1, "
             "and an image at least as wide and high"

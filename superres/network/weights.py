@@ -28,7 +28,7 @@ MOST_ARRAYS, MOST_BYTES = 1000, 2**26
 EXPECTED = f"expected one of {', '.join(BUNDLED)}, srgan:ALPHA, a weights file, or hf://OWNER/REPO/FILE[@REVISION]"
 
 
-def load_generator(source: str | os.PathLike = "srgan") -> "keras.Model":
+def load_generator(source: str | os.PathLike = "srgan", *, shared: bool = True) -> "keras.Model":
     """The Keras model that ``source`` names, cached: float32 RGB in [0, 255], (b, h, w, 3), to (b, 4h, 4w, 3).
 
     source: one of
@@ -42,19 +42,24 @@ def load_generator(source: str | os.PathLike = "srgan") -> "keras.Model":
                                       if the file has changed
         "hf://OWNER/REPO/FILE[@REVISION]"  such a file on the Hugging Face Hub, by way of its local cache
 
+    shared: False for another model of the same weights, which no other caller has and may have changed.
+
     The network is recognised by the shapes of the arrays in the file; nothing else is read, and no code in it is run.
     SRCNN's model, unlike the others, takes an image already upscaled and keeps its size.
 
     Raises ValueError (unknown name, not weights, damaged, another network), FileNotFoundError (no such file,
     repository or revision), ConnectionError (the download fails and the cache has no copy).
     """
-    source = os.fspath(source)
+    try:
+        source = os.fsdecode(source)
+    except TypeError:
+        raise ValueError(f"weights {source!r}: {EXPECTED}") from None
     stat = os.stat(source) if os.path.isfile(source) else None
-    return load(source, stat and (stat.st_ino, stat.st_mtime_ns, stat.st_size))
+    return load(source, stat and (stat.st_ino, stat.st_mtime_ns, stat.st_size), shared)
 
 
 @functools.lru_cache(maxsize=8)
-def load(source, version):
+def load(source, version, shared):
     """``load_generator``; ``version`` is only a cache key, which changes with the file that ``source`` names."""
     if source.startswith("srgan:"):
         return build(interpolated(source), source)
@@ -142,8 +147,8 @@ def read_arrays(file, source):
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as archive:
                 check_bytes(archive.getinfo("model.weights.h5").file_size)
-                # zipfile compares the checksum only if a member is read to its end.
-                file = io.BytesIO(archive.read("model.weights.h5"))
+                # The size may be a lie. zipfile compares the checksum only if a member is read to its end.
+                file = io.BytesIO(archive.open("model.weights.h5").read(MOST_BYTES + 1))
         with h5py.File(file) as weights:
             return arrays_of(weights)
     except Exception as error:  # h5py and zipfile raise exceptions of many types for damaged files
@@ -159,28 +164,42 @@ def check_bytes(count):
 
 def arrays_of(file):
     """``read_arrays`` of an open HDF5 file."""
-    weights = file.get("model_weights", file)
+    weights = item(file, "model_weights") if "model_weights" in file else file
     if "layer_names" in weights.attrs:
-        groups = [weights[name] for name in weights.attrs["layer_names"]]
-        layers = [[group[name] for name in group.attrs["weight_names"]] for group in groups]
+        groups = [item(weights, name) for name in at_most(MOST_ARRAYS, weights.attrs["layer_names"])]
+        layers = [[item(group, name) for name in at_most(MOST_ARRAYS, group.attrs["weight_names"])] for group in groups]
     else:
 
         def order(name):
             return int((re.search(r"_(\d+)$", name) or "_0")[1])
 
-        groups = [weights["layers"][name]["vars"] for name in sorted(weights["layers"], key=order)]
-        layers = [[group[str(i)] for i in range(len(group))] for group in groups]
-    datasets = [dataset for layer in layers for dataset in layer]
-    if len(datasets) > MOST_ARRAYS:
-        raise ValueError(f"it has {len(datasets):,} arrays, expected at most {MOST_ARRAYS:,}")
+        weights = item(weights, "layers")
+        groups = [item(weights, f"{name}/vars") for name in sorted(at_most(MOST_ARRAYS, weights), key=order)]
+        layers = [[item(group, str(i)) for i in range(len(at_most(MOST_ARRAYS, group)))] for group in groups]
+    datasets = at_most(MOST_ARRAYS, [dataset for layer in layers for dataset in layer])
     for dataset in datasets:
-        if dataset.file != file or dataset.external or dataset.is_virtual:
+        if dataset.external or dataset.is_virtual:
             raise ValueError(f"{dataset.name} is kept outside it")
     check_bytes(sum(map(bytes_of, datasets)))
     arrays = [[np.asarray(dataset, np.float32) for dataset in layer] for layer in layers if layer]
     if not all(np.isfinite(array).all() for layer in arrays for array in layer):
         raise ValueError("some of its values are infinite or no numbers")
     return arrays
+
+
+def item(group, path):
+    """What is at a path in an HDF5 group. Raises ValueError at a link, which may lead anywhere, before following it."""
+    for name in os.fsencode(path).split(b"/"):
+        if group.id.links.get_info(name).type != h5py.h5l.TYPE_HARD:
+            raise ValueError(f"{path} is kept outside it")
+        group = group[name]
+    return group
+
+
+def at_most(count, items):
+    if len(items) > count:
+        raise ValueError(f"it has {len(items):,} layers or arrays, expected at most {count:,}")
+    return items
 
 
 def bytes_of(dataset):
