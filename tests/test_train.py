@@ -15,6 +15,7 @@ from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
 
 from superres.images.degrade import degrade
+from superres.images.measures import psnr
 from superres.network.models import generator, srcnn
 from training import data, initialise, losses, optimizers, settings, train
 
@@ -229,6 +230,32 @@ def test_training_leaves_its_files(method, photos, tmp_path, tiny, eager, monkey
         a, b = (rgb2ycbcr(image)[4:-4, 4:-4, 0] for image in (hr, sr))
         psnr.append(peak_signal_noise_ratio(a, b, data_range=255))
     assert float(rows(out)[-1]["psnr"]) == pytest.approx(np.mean(psnr), abs=1e-3)
+
+
+def test_checkpoints_are_measured_in_float32_and_change_nothing(prepared, vgg, photos, rng):
+    Image.fromarray(rng.integers(0, 256, (133, 141, 3), np.uint8)).save(photos / "3.png")
+    options = "--vgg", vgg, "--validate", photos, "--dtype", "mixed_bfloat16"
+    _, patches, trainer, average, validation = prepared("srgan", *options)
+    start = [np.array(variable) for variable in itertools.chain(*trainer.state)]
+    measured = validation.measure(patches, average, trainer)
+    assert all(map(np.array_equal, itertools.chain(*trainer.state), start))
+
+    keras.config.set_dtype_policy("float32")
+    features = losses.feature_network([vgg])
+    expected = {"psnr": [], "distance": [], "validation_real": [], "validation_fake": []}
+    for path in sorted(photos.iterdir()):
+        hr = data.read_hr(path)
+        sr = np.clip(np.rint(average(degrade(hr, "clean")[None].astype("float32"))), 0, 255)
+        expected["psnr"].append(psnr(hr, sr[0].astype(np.uint8)))
+        expected["distance"].append(losses.content_loss(features(hr[None].astype("float32")), features(sr)))
+        rows, columns = (slice(side // 8 * 8) for side in hr.shape[:2])
+        for name, image in (("validation_real", hr[None]), ("validation_fake", sr)):
+            noisy = image[:, rows, columns] + rng.normal(0, 4, image[:, rows, columns].shape)
+            expected[name].append(np.mean(trainer.discriminator(noisy)))
+    assert len(expected["psnr"]) == 4
+    for name, tolerance in (("psnr", 1e-4), ("distance", 1e-4), ("validation_real", 0.01), ("validation_fake", 0.01)):
+        assert measured.pop(name) == pytest.approx(np.mean(expected[name]), abs=tolerance), name
+    assert not measured
 
 
 def test_published_weights_are_the_moving_average(prepared, eager, monkeypatch):
