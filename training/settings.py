@@ -33,7 +33,7 @@ WEIGHTS = {
 NOISE = 4.0
 
 # Peaks of the learning rate, after a linear warm-up of some steps and before a cosine decay. For a network that is
-# trained already, a third.
+# trained already, a third of it.
 LEARNING_RATES = {"srcnn": 1e-3, "srresnet": 5e-4, "srgan": 1e-4}
 WARM_UP = 100
 BETAS = 0.9, 0.99  # of Adam
@@ -66,13 +66,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="length of the run and of its schedule (default: %(default)s)")  # fmt: skip
     length.add_argument("--minutes", type=POSITIVE, help="the same by time, that of earlier parts of the run included")
 
-    # Batches: larger patches help more than more of them, until the memory ends.
+    # Batches
     add("--batch", type=COUNT, default=16, help="patches in a batch (default: %(default)s)")
     add("--patch", type=ranged(int, lambda side: side >= 8, "8 or more"), default=24,
-        help="side of a low-resolution patch, pixels (default: %(default)s; 48 is better)")  # fmt: skip
+        help="side of a low-resolution patch, pixels (default: %(default)s; 48 in the published runs)")  # fmt: skip
     add("--degradations", nargs="+", type=named(SHARES, POSITIVE), default=SHARES, metavar="NAME[=SHARE]",
         help=f"low-resolution inputs to draw (default: {in_words(SHARES)})")  # fmt: skip
-    add("--seed", type=int, default=0, help="of initial weights and batches (default: %(default)s)")
+    add(
+        "--seed",
+        type=ranged(int, lambda seed: seed >= 0, "0 or more"),
+        default=0,
+        help="of initial weights and batches (default: %(default)s)",
+    )
 
     # Loss, of the srgan
     weights = WEIGHTS["srgan"]
