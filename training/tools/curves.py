@@ -38,7 +38,7 @@ def curves(folder: Path) -> plt.Figure:
         for axis, label in zip(row, ("Loss", "PSNR, dB", "Distance"), strict=True):
             axis.set(title=title, xlabel="Minutes on the GPU", ylabel=label)
             axis.grid(alpha=0.3)
-            axis.legend()
+            axis.legend(ncols=2 if axis is row[0] else 1)
         row[0].set_ylim(0)
     return figure
 
