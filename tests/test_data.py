@@ -152,7 +152,8 @@ def test_finished_pairs_are_taken_as_they_are(tmp_path, rng):
 
 
 def test_a_pair_whose_sizes_do_not_fit_is_refused(tmp_path):
-    save_image(tmp_path / "0_LRx4.png", np.zeros((12, 13, 3), np.uint8))
-    save_image(tmp_path / "0_HR.png", np.zeros((48, 48, 3), np.uint8))
-    with pytest.raises(ValueError, match=r"0_LRx4.png: 13x12 pixels, expected a quarter of the 48x48 of 0_HR.png"):
+    for width in (12, 13):
+        save_image(tmp_path / f"{width - 12}_LRx4.png", np.zeros((10, width, 3), np.uint8))
+        save_image(tmp_path / f"{width - 12}_HR.png", np.zeros((40, 48, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"1_LRx4.png: 13x10 pixels, expected a quarter of the 48x40 of 1_HR.png"):
         data.Patches([tmp_path], batch=1, patch=8)
