@@ -10,6 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from conftest import ROOT, randomise, run
+from keras import ops
 from PIL import Image
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
@@ -450,6 +451,17 @@ def test_in_mixed_precision_colours_are_not_rounded(network, rng):
         assert np.mean(colours.astype(ml_dtypes.bfloat16).astype("float32") == colours) < 0.01
         assert len(np.unique(colours)) > 0.5 * colours.size
         assert 0 < np.abs(255 * colours - exact(images)).mean() < 1
+    first, *_, up2, _ = (layer.name for layer in exact.layers if isinstance(layer, keras.layers.Conv2D))
+    np.testing.assert_allclose(*(after(first, model)(images) for model in (mixed, exact)), rtol=1e-4, atol=1e-5)
+    if network is generator:  # from the last convolution in bfloat16 on, exact
+        features = after(up2, mixed)(images)
+        rest = keras.Model(exact.get_layer(up2).output, exact.output)
+        for model in (mixed, initialise.with_fast_tail(mixed)):
+            np.testing.assert_allclose(model(images), rest(ops.cast(features, "float32")), atol=0.01)
+
+
+def after(layer, model):
+    return keras.Model(model.input, model.get_layer(layer).output)
 
 
 @pytest.mark.parametrize("recipe", sorted((ROOT / "training" / "recipes").glob("*.txt")), ids=lambda path: path.stem)
