@@ -27,6 +27,8 @@ LONGEST = 65535 * 10  # milliseconds: delays are 16-bit, in hundredths of a seco
 
 EXACT_COLOURS = 2**13  # of more distinct colours, those of one 4x4x4 cell of RGB count as one
 CELLS = 64**3
+LUMA = 2, 4, 1  # approximate shares of R, G and B: in grey areas, where their variances are nearly equal, G is divided
+OFF_TIES = 0.1  # grey levels: means of even gradients lie on whole and half levels, where rounding hangs on a pixel
 
 PIXELS_AT_ONCE = 2**19  # so that little memory is needed beside the frames
 NOWHERE = np.s_[0:0, 0:0]
@@ -227,11 +229,10 @@ def bounds_by_strips(shape, mask):
 class Quantiser:
     """A palette of up to ``COLOURS`` colours for those of an image, and the index into it of each.
 
-    Colours are split into groups, whose means are the palette once each colour has joined the nearest one. All of it
-    depends on means, hardly on single pixels: where another processor rounds a few values of a clip differently, less
-    than 1 % of the file's pixels change. With Pillow's maximum coverage, which starts from the outermost colours, it is
-    up to 29 %; its median cut loses small spots, and files are 10 to 20 % larger. No dithering: it enlarges the file,
-    costs 3 dB of PSNR and flickers.
+    Colours are split into groups, whose means are the palette: it hardly depends on single pixels. Where another
+    processor rounds a few values of an upscaled clip differently, by a grey level, less than 1 % of the file's pixels
+    change. With Pillow's maximum coverage, which starts from the outermost colours, it is up to 29 %; its median cut
+    loses small spots and enlarges the file. No dithering: it does so too, costs 3 dB of PSNR and flickers.
 
     strips: function that returns an iterator of the image's colours, codes (n,); it is called several times.
     """
@@ -249,15 +250,13 @@ class Quantiser:
             self.palette = np.zeros(1, np.uint32)
             return
         colours, counts, sums = rgb_of(codes[used]).astype(float), counts[used], sums[:, used]
-
-        def means(groups):
-            return np.stack([np.bincount(groups, channel) for channel in sums], axis=1) / np.bincount(groups, counts)[:, None]
-
-        nearest = KDTree(means(split(colours, counts))).query(colours)[1]
-        _, nearest = np.unique(nearest, return_inverse=True)
-        self.palette = means(nearest).round().astype(np.uint32) @ np.uint32([1 << 16, 1 << 8, 1])
+        groups = split(colours, counts)
+        sizes = np.bincount(groups, counts)
+        means = np.stack([np.bincount(groups, channel) / sizes for channel in sums], axis=1)
+        palette = (means + OFF_TIES).round()
+        self.palette = palette.astype(np.uint32) @ np.uint32([1 << 16, 1 << 8, 1])
         self.table = np.zeros(len(codes), np.uint8)
-        self.table[used] = nearest
+        self.table[used] = KDTree(palette).query((sums / counts).T)[1]
 
     def index(self, codes):
         """Which colours of the palette stand for those of the image, codes (n,): uint8 (n,)."""
@@ -284,22 +283,23 @@ def split(colours, counts):
     """Divide distinct colours (n, 3) into up to ``COLOURS`` groups: the number of each one's group, (n,).
 
     The group of the largest variance, times the square root of its count, is divided at its mean until there are enough
-    (Linde, Buzo and Gray 1980). With the count itself large smooth areas would take all colours, in larger files.
+    (Linde, Buzo and Gray 1980). With the count itself large smooth areas would take most colours, in larger files.
     """
 
     def group(members):
         weights, values = counts[members], colours[members]
         mean = np.average(values, axis=0, weights=weights)
         variances = np.average((values - mean) ** 2, axis=0, weights=weights)
-        axis = variances.argmax()
-        return -variances[axis] * np.sqrt(weights.sum()), members[0], members, axis, mean[axis]
+        axis = (LUMA * variances).argmax()
+        return -variances[axis] * np.sqrt(weights.sum()), members[0], members, axis, mean[axis] + OFF_TIES
 
     groups = [group(np.arange(len(colours)))]
     while len(groups) < COLOURS and groups[0][0] < 0:
         *_, members, axis, mean = heapq.heappop(groups)
-        low = colours[members, axis] <= mean
-        for part in (members[low], members[~low]):
-            heapq.heappush(groups, group(part))
+        values = colours[members, axis]
+        low = values <= min(mean, values.max() - 1)
+        heapq.heappush(groups, group(members[low]))
+        heapq.heappush(groups, group(members[~low]))
     numbers = np.empty(len(colours), np.intp)
     for number, (_, _, members, *_) in enumerate(groups):
         numbers[members] = number
