@@ -163,7 +163,7 @@ def test_difference_map_is_the_mean_of_each_block(rng):
 
 
 def test_heat_map_covers_the_image_from_black_to_pale_yellow():
-    picture = measures.heat_map(np.array([[0, 12.5], [25, 400]]), (20, 30, 3))
+    picture = measures.heat_map(np.array([[0, 7.5], [15, 400]]), (20, 30, 3))
     assert picture.shape == (20, 30, 3) and picture.dtype == np.uint8
     assert picture[:16, :16].max() < 10 and picture[16:, 16:].min() > 150 and (picture[16, 0] == picture[16, 29]).all()
     red, _, blue = picture[0, 16].astype(int)

@@ -10,6 +10,7 @@ from superres.clips.reader import open_gif
 from superres.images.measures import (
     blur,
     changed_static_pixels,
+    consistency,
     difference_map,
     flicker,
     markdown_table,
@@ -19,13 +20,19 @@ from superres.images.measures import (
 )
 
 
-def metrics_table(images, original) -> Markdown:
-    """PSNR, SSIM and the no-reference blur measure of Crete et al. 2007 of every image, and the original's blur."""
-    scores = [(title, *psnr_ssim(original, image), blur(image)) for title, image in images.items()]
-    rows = [(title, f"{psnr:.2f}", f"{ssim:.3f}", f"{blurred:.3f}") for title, psnr, ssim, blurred in scores]
-    return Markdown(
-        markdown_table(("", "PSNR (dB)", "SSIM", "Blur"), [*rows, ("Original", "", "", f"{blur(original):.3f}")])
-    )
+def metrics_table(images, original, low=None) -> Markdown:
+    """PSNR, SSIM and the no-reference blur measure of Crete et al. 2007 of every image, and the original's blur.
+
+    low: where given, the input that the images were made from, whose consistency with each is one column more.
+    """
+    measured = {"PSNR (dB)": "{:.2f}", "SSIM": "{:.3f}", "Blur": "{:.3f}"}
+    measured |= {"Consistency (dB)": "{:.1f}"} if low is not None else {}
+    rows = []
+    for title, image in images.items():
+        scores = *psnr_ssim(original, image), blur(image), *([consistency(low, image)] if low is not None else [])
+        rows.append((title, *(form.format(score) for form, score in zip(measured.values(), scores, strict=True))))
+    rows.append(("Original", "", "", f"{blur(original):.3f}", *[""] * (len(measured) - 3)))
+    return Markdown(markdown_table(("", *measured), rows))
 
 
 def over_sharpening_table(results) -> Markdown:

@@ -71,7 +71,7 @@ def block_means(values, block):
     return block_reduce(values, block, np.nanmean, cval=np.nan)
 
 
-def heat_map(values: np.ndarray, shape: tuple[int, ...], top: float = 25) -> np.ndarray:
+def heat_map(values: np.ndarray, shape: tuple[int, ...], top: float = 15) -> np.ndarray:
     """A ``difference_map`` as a picture of the image's shape, RGB uint8: black is 0, pale yellow ``top`` and above."""
     colours = cv2.applyColorMap(to_uint8(values * (255 / top)), cv2.COLORMAP_INFERNO)[..., ::-1]
     return colours.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)[: shape[0], : shape[1]]
