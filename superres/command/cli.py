@@ -35,6 +35,7 @@ from superres.images.files import (
     check_target,
     image_format,
     read_image,
+    save_image,
     write_image,
 )
 from superres.images.image import MAX_PIXELS, bicubic_upscale
@@ -106,6 +107,10 @@ def make_parser():
     parser.add_argument(
         "--dtype", default="auto", choices=("auto", "float32", "bfloat16"),
         help="arithmetic; auto (default) is bfloat16 where the processor has it, about twice as fast, else float32",
+    )  # fmt: skip
+    parser.add_argument(
+        "--trust", action="store_true",
+        help="beside each result, RESULT_trust.png: bright where SRGAN is likely to have invented detail",
     )  # fmt: skip
     return parser
 
@@ -187,6 +192,8 @@ def inspect(job, options):
     source, target = job.source, job.target
     check_target(target)
     image_format(target)
+    if options.trust:
+        check_trust(job, options)
     with warnings_as_lines(), quiet():
         if is_gif(source):
             gif = open_gif(source, MOST_PIXELS)
@@ -196,6 +203,30 @@ def inspect(job, options):
     height, width, channels = shape
     check_format(target, (height * options.scale, width * options.scale, channels))
     return job._replace(gif=gif, pixels=frames * height * width * SCALE**2)
+
+
+def check_trust(job, options):
+    """Raise ValueError or OSError where ``--trust`` does not apply, or its picture exists."""
+    if options.method != "srgan" or is_gif(job.source):
+        raise ValueError(f"{job.source}: --trust is for images and the method srgan, got the method {options.method}")
+    path = trust_target(job.target)
+    if path.exists() and not job.replace:
+        raise FileExistsError(f"{path}: exists already: add --overwrite to replace it")
+    check_target(path)
+
+
+def trust_target(target):
+    return target.with_name(f"{target.stem}_trust.png")
+
+
+def trust_picture(image, result, options):
+    """How far SRGAN's result differs from SRResNet's, as a picture of the result's shape."""
+    from superres.images.measures import difference_map, heat_map  # here, as in ``method_function``
+    from superres.network.inference import upscale, upscaler_for
+    from superres.network.weights import load_generator
+
+    other = upscale(image, upscaler_for(load_generator("srresnet"), options.dtype))
+    return heat_map(difference_map(result, other), result.shape)
 
 
 def method_function(method, dtype="auto"):
@@ -225,11 +256,15 @@ def upscale_file(job, upscale, options, advance):
         return upscale_gif(job, upscale, options, advance)
     with quiet():  # its warnings were shown
         image, exif = read_image(job.source), camera_data(job.source, signature(job.source))
-    result = reduced(upscale(image, progress=advance), options.scale)
+    enlarged = upscale(image, progress=advance)
+    result = reduced(enlarged, options.scale)
+    trust = reduced(trust_picture(image, enlarged, options), options.scale) if options.trust else None
 
     def write():
         with atomic_write(job.target, job.replace) as file:
             write_image(file, job.target, result, options.quality, exif, signature(job.source))
+        if trust is not None:
+            save_image(trust_target(job.target), trust)
 
     return write
 

@@ -18,7 +18,7 @@ from superres.images.formats import HEIF_SUFFIXES, UNREADABLE_SUFFIXES
 NAMED_METHODS = ("srgan", "photo", "srresnet", "srcnn", "bicubic")
 SCALES = (2, 3, SCALE)
 PROGRAM = "srgan.py"
-RESULT_ENDINGS = tuple(f"_x{scale}" for scale in SCALES)
+RESULT_ENDINGS = tuple(f"_x{scale}{map}" for scale in SCALES for map in ("", "_trust"))
 
 
 class Job(NamedTuple):
