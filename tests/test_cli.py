@@ -23,6 +23,7 @@ from superres import quiet
 from superres.command import cli, interruption
 from superres.command.plan import method_label
 from superres.images import files
+from superres.images.measures import heat_map
 from superres.network import models, weights
 
 
@@ -49,6 +50,36 @@ def test_command_line_upscales_an_image(tiny, tmp_path, image, capsys):
     np.testing.assert_array_equal(srgan.read_image(target), srgan.apply_srgan(image, tiny))
     main([str(source), str(tmp_path / "out.webp"), "--method", "bicubic"])
     assert srgan.read_image(tmp_path / "out.webp").shape == (56, 88, 3)
+
+
+def test_trust_writes_a_picture_of_likely_errors_beside_the_result(tmp_path, photo, capsys):
+    source = tmp_path / "photo.png"
+    srgan.save_image(source, photo[:11, :9])
+    main([str(source), "--trust", "--dtype", "float32"])
+    result, picture = tmp_path / "photo_srgan_x4.png", tmp_path / "photo_srgan_x4_trust.png"
+    assert capsys.readouterr().out == f"{result}\n"
+    trust = srgan.trust_map(photo[:11, :9], dtype="float32")
+    np.testing.assert_array_equal(srgan.read_image(picture), heat_map(trust, (44, 36)))
+    result.unlink()
+    with pytest.raises(SystemExit, match="2"):
+        main([str(source), "--trust"])
+    assert "photo_srgan_x4_trust.png: exists already" in capsys.readouterr().err and not result.exists()
+    main([str(tmp_path), "--trust", "--overwrite", "--scale", "2"])  # what it wrote is no input
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "photo.png", picture.name, "photo_srgan_x2.png", "photo_srgan_x2_trust.png"
+    }  # fmt: skip
+    assert srgan.read_image(tmp_path / "photo_srgan_x2_trust.png").shape == (22, 18, 3)
+
+
+@pytest.mark.parametrize("arguments", [["clip.gif"], ["photo.png", "--method", "bicubic"]])
+def test_trust_is_for_images_and_srgan(arguments, tiny, tmp_path, image, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    srgan.save_image("photo.png", image)
+    srgan.save_gif("clip.gif", [image], [50], loop=0)
+    with pytest.raises(SystemExit, match="2"):
+        main([*arguments, "--trust"])
+    assert "--trust is for images and the method srgan" in capsys.readouterr().err
+    assert sorted(os.listdir()) == ["clip.gif", "photo.png"]
 
 
 def test_command_line_upscales_a_gif(tiny, tmp_path, rng):

@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from superres.images.degrade import degrade
+from superres.images.files import save_image
 from training import data
 
 
@@ -84,24 +85,46 @@ def test_images_are_found_in_folders_below(photos):
     (photos / "more").mkdir()
     (photos / "0.png").rename(photos / "more" / "0.png")
     (photos / "notes.txt").touch()
-    assert data.find_images(photos) == [photos / "1.png", photos / "2.png", photos / "more" / "0.png"]
+    assert data.find_originals(photos) == [photos / "1.png", photos / "2.png", photos / "more" / "0.png"]
 
 
-def test_memory_is_bounded(photos):
-    patches = data.Patches([photos], batch=2, patch=16)
-    for n in range(300):
+def test_the_window_moves_on(photos, monkeypatch):
+    """In time every entry of the sequence is cut from, none before or after its turn, and no more are kept."""
+    patches, drawn = data.Patches([photos], batch=256, patch=16), {}
+    pair = np.zeros((32, 42, 3), np.uint8), np.zeros((128, 168, 3), np.uint8)
+    for n in range(60):
+        monkeypatch.setattr(patches, "entry", lambda index, n=n: (drawn.setdefault(index, []).append(n), pair)[1])
+        patches.window = dict.fromkeys(range(-5, 200))
         patches[n]
-    assert len(patches.window) <= patches.WINDOW
+        assert min(patches.window) == n // patches.STRIDE
+    assert sorted(drawn) == list(range(60 // patches.STRIDE - 1 + patches.WINDOW))
+    for index, turns in drawn.items():
+        assert patches.STRIDE * (index - patches.WINDOW + 1) <= min(turns)
+        assert max(turns) < patches.STRIDE * (index + 1)
 
 
-def test_srcnn_batches_are_upscaled_without_border_effects(photos):
+def test_an_entry_is_read_once_while_it_is_in_the_window(photos, monkeypatch):
+    reads = []
+    read_hr = data.read_hr
+    monkeypatch.setattr(data, "read_hr", lambda path: (reads.append(path), read_hr(path))[1])
+    monkeypatch.setattr(data, "degrade", lambda hr, *_: hr[::4, ::4])
+    patches = data.Patches([photos], batch=16, patch=16)
+    for n in range(40):
+        patches[n]
+    assert 0.9 * patches.WINDOW < len(reads) <= patches.WINDOW + 9
+
+
+def test_srcnn_batches_are_upscaled_without_border_effects(photos, monkeypatch):
     image = data.read_hr(photos / "0.png")
     lr = degrade(image, "clean")
     whole = cv2.resize(lr, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
-    cut = lr[None, 5:21, 8:24].astype(np.float32)
-    large, hr = data.srcnn_batch(cut, image[None, 20:84, 32:96])
+    patches = data.EnlargedPatches([photos], batch=1, patch=16)
+    monkeypatch.setattr(patches, "cut", lambda *_: (lr[5:21, 8:24], image[20:84, 32:96]))
+    large, hr = patches[0]
+    assert large.dtype == hr.dtype == np.float32
     np.testing.assert_allclose(large[0], whole[28:76, 40:88], atol=1)
     np.testing.assert_array_equal(hr[0], image[28:76, 40:88])
+    np.testing.assert_array_equal(patches.network_input(lr), whole)
 
 
 def test_evaluation_uses_published_low_resolution(photos):
@@ -113,3 +136,24 @@ def test_evaluation_uses_published_low_resolution(photos):
     assert path.name == "a_HR.png"
     np.testing.assert_array_equal(data.low_resolution(path, hr, "clean"), published)
     np.testing.assert_array_equal(data.low_resolution(path, hr, "cv2"), degrade(hr, "cv2"))
+
+
+def test_finished_pairs_are_taken_as_they_are(tmp_path, rng):
+    """Neither degraded nor softened: every patch of the input lies in the one beside its original."""
+    lr, hr = rng.integers(0, 256, (12, 12, 3), np.uint8), rng.integers(0, 256, (48, 48, 3), np.uint8)
+    save_image(tmp_path / "0_LRx4.png", lr)
+    save_image(tmp_path / "0_HR.png", hr)
+    small, large = data.Patches([tmp_path], batch=8, patch=12)[0]
+    for patch, original in zip(small, large, strict=True):
+        orientations = [
+            (np.rot90(lr[:, ::step], turns), np.rot90(hr[:, ::step], turns)) for turns in range(4) for step in (1, -1)
+        ]
+        assert any((patch == a).all() and (original == b).all() for a, b in orientations)
+
+
+def test_a_pair_whose_sizes_do_not_fit_is_refused(tmp_path):
+    for width in (12, 13):
+        save_image(tmp_path / f"{width - 12}_LRx4.png", np.zeros((10, width, 3), np.uint8))
+        save_image(tmp_path / f"{width - 12}_HR.png", np.zeros((40, 48, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"1_LRx4.png: 13x10 pixels, expected a quarter of the 48x40 of 1_HR.png"):
+        data.Patches([tmp_path], batch=1, patch=8)

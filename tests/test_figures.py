@@ -6,7 +6,6 @@ import re
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from matplotlib.figure import Figure
 from PIL import Image
 from scipy.stats import spearmanr
@@ -25,7 +24,8 @@ def image(rng):
 
 def pixels(output):
     """What a notebook's output shows, RGB uint8."""
-    return np.array(Image.open(io.BytesIO(output.data)).convert("RGB"))
+    data = base64.b64decode(re.search(r'src="data:image/[a-z]+;base64,([^"]*)"', output.data)[1])
+    return np.array(Image.open(io.BytesIO(data)).convert("RGB"))
 
 
 def holds(sheet, image, factor):
@@ -49,8 +49,8 @@ def test_close_ups_name_the_magnification_and_the_scores(image):
     original = 255 - image
     figure = figures.close_up({"A": image, "Original": original}, (0, 0, 30, 20), [(5, 3, 20, 16)], original)
     texts = [text.get_text() for text in figure.texts]
-    assert {"A", "32x24", "100 %"} <= set(texts) and any("dB" in text for text in texts)
-    assert any(re.fullmatch(r"\d+00 %", text) for text in texts if text != "100 %")
+    assert {"A", "32x24", "100%"} <= set(texts) and any("dB" in text for text in texts)
+    assert any(re.fullmatch(r"\d+00%", text) for text in texts if text != "100%")
 
 
 def test_grids_have_one_heading_for_every_row_and_column(image):
@@ -75,15 +75,10 @@ def test_overview_marks_the_boxes(image):
 
 
 def test_figures_have_a_size_on_the_page_and_a_description():
-    png, metadata = figures.show(figures.draw_srgan(), 'a "generator"')._repr_mimebundle_()
-    assert list(png) == ["image/png"] and metadata["image/png"] == {"width": page.WIDTH, "alt": 'a "generator"'}
-    assert pixels(figures.show(figures.draw_srgan(), "x")).shape[1] == page.DENSITY * page.WIDTH
-    assert list(figures.show(figures.draw_srcnn(), "x", format="jpeg")._repr_mimebundle_()[0]) == ["image/jpeg"]
-
-
-def test_badges_appear_with_the_address():
-    assert figures.badges("") is None
-    assert "colab.research.google.com/github/me/srgan/blob/main/" in figures.badges("me/srgan").data
+    for format in ("png", "jpeg"):
+        shown = figures.show(figures.draw_srgan(), 'a "generator" < b', format)
+        tag = f'<img alt="a &quot;generator&quot; &lt; b" width="{page.WIDTH}" src="data:image/{format};base64,'
+        assert shown.data.startswith(tag) and pixels(shown).shape[1] == page.DENSITY * page.WIDTH
 
 
 def test_a_title_has_the_psnr_of_the_whole_image(image):
@@ -95,7 +90,6 @@ def test_a_title_has_the_psnr_of_the_whole_image(image):
 def test_no_text_of_a_figure_is_smaller_than_ten_points(image, rng):
     drawn = [
         figures.draw_srcnn(), figures.draw_srgan(), figures.spectra({"x": {"SRGAN": np.tile(image, (4, 4, 1))}}),
-        figures.perception_distortion({"SRGAN": 255 - image}, {0: image[::-1], 1: 255 - image}, image),
         figures.grid({"one": {"A": image}}), figures.close_up({"A": image}, (0, 0, 8, 8), [(0, 0, 4, 4)]),
     ]  # fmt: skip
     for figure in drawn:
@@ -115,16 +109,22 @@ def noisy_methods(rng, image):
 
 
 def test_slider_holds_both_images_and_leaves_nothing_without_styles(image):
-    shown = figures.slider(image, 255 - image, ("Old & new", "New"), alt='two "images"').data
-    assert len(re.findall(r"url\(data:image/jpeg;base64,", shown)) == 2 and "<script" not in shown
-    handle = base64.b64decode(re.search(r"data:image/svg\+xml;base64,([^)]*)\)", shown)[1]).decode()
-    assert "Old &amp; new" in handle and 'aria-label="two &quot;images&quot;"' in shown and "ew-resize" in shown
+    shown = figures.slider(image, 255 - image, alt='two "images"').data
+    files = re.findall(r"url\(data:image/jpeg;base64,([^)]*)\)", shown)
+    after, before = (np.array(Image.open(io.BytesIO(base64.b64decode(file)))) for file in files)
+    assert np.abs(before.astype(int) - image).mean() < 25 > np.abs(after.astype(int) - (255 - image)).mean()
+    assert 'aria-label="two &quot;images&quot;"' in shown and "ew-resize" in shown and "<script" not in shown
     assert not re.sub(r"<[^>]*>", "", shown).strip()
 
 
 def test_tables_hold_what_was_measured(image, tmp_path):
-    text = figures.metrics_table({"Same": image[::-1]}, image).data
-    assert f"{measures.psnr_ssim(image, image[::-1])[0]:.2f}" in text
+    row, original = figures.metrics_table({"Same": image[::-1]}, image).data.splitlines()[2:]
+    psnr, ssim = measures.psnr_ssim(image, image[::-1])
+    assert row == f"| Same | {psnr:.2f} | {ssim:.3f} | {measures.blur(image[::-1]):.3f} |"
+    assert original == f"| Original |  |  | {measures.blur(image):.3f} |"
+    low, large = image, image.repeat(4, axis=0).repeat(4, axis=1)
+    row, original = figures.metrics_table({"Large": large}, large, low).data.splitlines()[2:]
+    assert row.endswith(f"| {measures.consistency(low, large):.1f} |") and original.endswith(" |  |")
     frames = [image, image]
     save_gif(tmp_path / "a.gif", [image, 255 - image], [40, 60], loop=None)
     row = figures.gif_table({"Clip": tmp_path / "a.gif"}, {"Clip": frames}).data.splitlines()[-1]
@@ -132,42 +132,40 @@ def test_tables_hold_what_was_measured(image, tmp_path):
     assert re.fullmatch(rf"\| Clip \| 2 \| 32x24 \| 100 ms \| once \| (99|100)\.\d% \| {size:,} \|", row)
 
 
-def test_model_card_table_is_the_cards(tmp_path):
-    rows = figures.model_card_table(ROOT / "weights" / "README.md").data.splitlines()
-    assert rows[0].startswith("| PSNR / distance | clean | cv2 | gif | jpeg |")
-    assert any(row.startswith("| Set5: the course's | 28.86 / 1.51 | 21.75 / 4.23 |") for row in rows)
-    assert any(row.startswith("| Crops: SRGAN |") for row in rows)
-    card = "| PSNR / distance | clean | photo |\n| --- | ---: | ---: |\n| Set5: a | 1 | |\n\nText"
-    (tmp_path / "card.md").write_text(card)
-    assert figures.model_card_table(tmp_path / "card.md").data.endswith("| Set5: a | 1 |  |")
-    (tmp_path / "card.md").write_text("no table")
-    with pytest.raises(ValueError, match="no table"):
-        figures.model_card_table(tmp_path / "card.md")
-
-
 def test_gains_are_differences_to_bicubic(image, rng):
     images = noisy_methods(rng, image)
     psnr = {name: measures.psnr_ssim(image, images[name])[0] for name in ("Bicubic", "SRGAN")}
     gain = psnr["SRGAN"] - psnr["Bicubic"]
     assert figures.psnr_gains(images)["SRGAN"] == pytest.approx(gain)
-    assert f"{gain:+.2f}" in figures.categories_table({"noise": images}).data
-    assert figures.gains_table({64: images}, "Width").data.splitlines()[2].startswith(f"| 64 | {psnr['Bicubic']:.2f} |")
+    row = figures.gains_table({64: images}, "Width").data.splitlines()[2]
+    assert row.startswith(f"| 64 | {psnr['Bicubic']:.2f} |") and f"{gain:+.2f}" in row
+    header, _, row = figures.gains_table({"a": images}, "", {"Detail": measures.fine_detail}).data.splitlines()
+    assert header.startswith("|  | Detail | Bicubic (dB) | SRCNN (dB) |")
+    assert row.startswith(f"| a | {measures.fine_detail(image):.2f} | {psnr['Bicubic']:.2f} | ")
 
 
 def test_degradations_table_counts_the_images_that_are_better(image, rng):
-    better, worse = noisy_methods(rng, image), noisy_methods(rng, image)
+    better, slightly_worse, worse = (noisy_methods(rng, image) for _ in range(3))
+    slightly_worse["SRGAN"] = slightly_worse["Bicubic"].copy()
+    slightly_worse["SRGAN"][10, 10] = 255 - image[10, 10]
     worse["SRGAN"] = 255 - image
-    gains = [figures.psnr_gains(images)["SRGAN"] for images in (better, worse)]
-    header, _, row = figures.degradations_table({"cv2": {"a": better, "b": worse}}).data.splitlines()
-    assert header.endswith("SRGAN (better, of 2) |") and row.endswith(f"| {np.mean(gains):+.2f} (1) |")
+    gains = [figures.psnr_gains(images)["SRGAN"] for images in (better, slightly_worse, worse)]
+    assert -1 < gains[1] < 0
+    header, _, row = figures.degradations_table({"cv2": dict(a=better, b=slightly_worse, c=worse)}).data.splitlines()
+    assert header.endswith("SRGAN (better, of 3) |") and row.endswith(f"| {np.mean(gains):+.2f} (1) |")
 
 
-def test_correlations_are_spearmans(rng):
-    results = {str(i): noisy_methods(rng, rng.integers(0, 256 - 20 * i, (24, 32, 3), np.uint8)) for i in range(5)}
-    gains = [figures.psnr_gains(images)["SRGAN"] for images in results.values()]
-    expected = spearmanr([measures.fine_detail(images["Original"]) for images in results.values()], gains)
-    tests = figures.correlations(results)
-    assert len(tests) == 6 and tests["Fine detail", "SRGAN"] == expected
+def test_trust_table_tells_how_well_differences_predict_the_error(rng):
+    original = rng.integers(0, 256, (64, 96, 3), np.uint8)
+    strength = np.linspace(0, 100, 64).astype(np.uint8)[:, None, None]
+    wrong = {"Original": original, "SRGAN": original ^ strength}
+    right = wrong | {"SRResNet": original, "Bicubic": original ^ strength[::-1]}
+    swapped = wrong | {"SRResNet": right["Bicubic"], "Bicubic": original}
+    error, other = (measures.difference_map(right[name], right["SRGAN"]).ravel() for name in ("Original", "Bicubic"))
+    rank, share = spearmanr(other, error).statistic, other.mean() / error.mean()
+    ranks = f"{(1 + rank) / 2:.2f} ({rank:.2f} to 1.00)"
+    row = figures.trust_table({"clean": {"a": right, "b": swapped}}).data.splitlines()[2]
+    assert row == f"| clean | {ranks} | {ranks} | {(1 + share) / 2:.2f} ({min(1, share):.2f} to {max(1, share):.2f}) |"
 
 
 def test_clips_table_measures_every_clip_against_the_originals(image):
@@ -207,16 +205,26 @@ def test_blind_trials_are_the_same_every_time_and_of_every_category(results):
     assert len({tuple(trial.crops) for trial in trials}) > 1
 
 
-def test_blind_key_tells_what_the_figure_hides(results):
+def test_blind_trials_leave_empty_places_out(results):
+    for images in (images for categories in results.values() for images in categories.values()):
+        images["Original"][:, :100] = 0  # a third of all places are empty
+    trials = figures.draw_trials(results, count=12)
+    assert all(trial.original.any() for trial in trials)
+
+
+def test_ballot_tells_what_the_figure_hides(results):
     trials = figures.draw_trials(results, count=4)
     figure = figures.blind_test(trials)
     assert [text.get_text() for text in figure.texts] == [f"{n}{letter}" for n in (1, 2, 3, 4) for letter in "ABC"]
     shown = pixels(figures.show(figure, "alt"))
-    key = figures.blind_key(trials, "Key").data
-    assert re.fullmatch(r"<details><summary>Key</summary>\s*<table>.*</table>\s*</details>", key, re.DOTALL)
+    key = figures.ballot(trials, "Key").data
+    without_scripts = re.sub(r"<script>.*</script>", "", key, flags=re.DOTALL)
+    shape = r"<div>\s*<details><summary>Key</summary>\s*<table>.*</table>\s*</details>\s*</div>"
+    assert re.fullmatch(shape, without_scripts, re.DOTALL) and "input" not in without_scripts
     for trial, row in zip(trials, key.split("<tr>")[2:], strict=True):
-        assert "".join(f"<td>{method}</td>" for method in trial.crops) in row and trial.category in row
-        assert all(holds(shown, crop[22:66, 33:99], 2 * page.DENSITY) for crop in trial.crops.values())
+        best = max(trial.crops, key=lambda method, trial=trial: measures.psnr(trial.original, trial.crops[method]))
+        assert "".join(f"<td>{cell}</td>" for cell in (*trial.crops, best)) in row and trial.category in row
+        assert all(holds(shown, crop, 2 * page.DENSITY) for crop in trial.crops.values())
 
 
 def test_clips_side_by_side_keep_their_pixels_and_have_names(rng):

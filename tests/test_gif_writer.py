@@ -6,6 +6,7 @@ import tracemalloc
 import cv2
 import numpy as np
 import pytest
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -14,6 +15,8 @@ from gifs import PALETTE, noise, opencv_frames, pillow_frames, rgba, strict_fram
 from superres.clips import writer as gif_writer
 from superres.clips.reader import open_gif, read_gif
 from superres.clips.writer import save_gif
+from superres.images.files import read_image
+from superres.images.image import bicubic_upscale
 
 
 @st.composite
@@ -116,6 +119,15 @@ def test_a_small_spot_keeps_its_colour_and_noise_its_detail(tmp_path):
     assert cv2.PSNR(frame, back) > cv2.PSNR(frame, median_cut) + 0.5
 
 
+def test_even_areas_keep_their_levels_beside_many_colours(tmp_path):
+    frame = noise((120, 160, 3)) // 2
+    frame[:40], frame[40:80] = 100, 104
+    save_gif(tmp_path / "a.gif", [frame], 0)
+    [back], _, _ = read_gif(tmp_path / "a.gif")
+    np.testing.assert_array_equal(back[:80], frame[:80])
+    assert abs((back[80:] - frame[80:].astype(float)).mean()) < 0.25
+
+
 def test_static_pixels_do_not_change_in_a_file_of_many_colours(tmp_path):
     frames = [noise((40, 60, 3))]
     for seed in range(1, 6):
@@ -155,6 +167,42 @@ def test_palette_is_nearer_than_median_cut(tmp_path):
     [back], _, _ = read_gif(tmp_path / "a.gif")
     median_cut = np.asarray(Image.fromarray(frame).quantize(255).convert("RGB"))
     assert cv2.PSNR(frame, back) > cv2.PSNR(frame, median_cut) + 0.5
+
+
+def panning():
+    """A photograph that pans, with a strip at the bottom that does not."""
+    photograph = read_image(ROOT / "images" / "flowers_lr.jpg")
+    photograph = bicubic_upscale(photograph[:60, :70])
+    for k in range(4):
+        yield np.vstack([photograph[:180, 8 * k : 8 * k + 240], photograph[180:, :240]])
+
+
+def gradient():
+    """Of all three channels, each its own way, and moving."""
+    y, x = np.mgrid[:120, :160]
+    for k in range(4):
+        wave = 128 + 127 * np.sin((x + y + 9 * k) / 30)
+        yield np.stack([x + 20 * k, 2 * y, wave], axis=-1).round().astype(np.uint8)
+
+
+@pytest.mark.parametrize("clip", [panning, gradient])
+def test_values_that_another_processor_rounds_differently_change_few_pixels(tmp_path, rng, clip):
+    """One value in 5000, by a grey level, and in a static pixel for as long as it is static."""
+    frames = np.array(list(clip()))
+
+    def shown(frames):
+        save_gif(tmp_path / "a.gif", frames, 40)
+        return np.array(list(open_gif(tmp_path / "a.gif")))
+
+    differ = []
+    for _ in range(3):
+        step = (rng.random(frames.shape) < 1 / 5000) * rng.choice([-1, 1], frames.shape)
+        for k in range(1, len(frames)):
+            static = (frames[k] == frames[k - 1]).all(-1)
+            step[k][static] = step[k - 1][static]
+        others = np.clip(frames + step, 0, 255).astype(np.uint8)
+        differ.append((shown(frames) != shown(others)).any(-1).mean())
+    assert 0 < np.mean(differ) < 0.01
 
 
 def test_a_noisy_frame_is_drawn_where_that_brings_it_nearer(tmp_path):

@@ -101,13 +101,16 @@ def test_features_of_a_distilled_network(tmp_path, rng):
     arrays = {"conv0/kernel": np.eye(3, dtype="float32")[None, None], "conv0/bias": np.zeros(3, "float32")}
     arrays |= {"conv41/kernel": rng.normal(size=(3, 3, 3, 4)), "conv41/bias": rng.normal(size=4)}
     arrays |= {"conv41_aux/kernel": rng.normal(size=(1, 1, 4, 6)), "conv41_aux/bias": rng.normal(size=6)}
+    arrays |= {"conv44/kernel": rng.normal(size=(3, 3, 4, 5)), "conv44/bias": rng.normal(size=5)}
     arrays = {name: array.astype("float32") for name, array in arrays.items()}
     np.savez(tmp_path / "student.npz", **arrays)
     rgb = rng.uniform(0, 255, (1, 8, 8, 3)).astype("float32")
     features = losses.feature_network([tmp_path / "student.npz"])(rgb)
     expected = ops.conv(ops.max_pool(rgb / 255, 2), arrays["conv41/kernel"], padding="same") + arrays["conv41/bias"]
-    assert list(features) == ["conv41"]
+    assert list(features) == ["conv41", "conv44"]
     np.testing.assert_allclose(features["conv41"], expected, atol=1e-4)
+    expected = ops.conv(ops.relu(expected), arrays["conv44/kernel"], padding="same") + arrays["conv44/bias"]
+    np.testing.assert_allclose(features["conv44"], expected, atol=1e-4)
 
 
 def test_the_deepest_features_of_a_distilled_network_are_compared_too(tmp_path):

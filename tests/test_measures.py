@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 from skimage.color import rgb2ycbcr
 from skimage.measure import blur_effect
@@ -148,5 +149,29 @@ def test_over_sharpened_blocks_are_counted(rng):
     sharp[4:28, 4:28] = rng.integers(0, 256, (24, 24, 1), np.uint8)  # within one of four blocks
     assert measures.over_sharpened(soft, sharp) == 0.25
     assert measures.over_sharpened(soft, soft) == 0 == measures.over_sharpened(sharp, soft)
-    with pytest.raises(ValueError, match="32 pixels"):
-        measures.over_sharpened(soft[:16], soft[:16])
+    assert measures.over_sharpened(soft[:40, :32], sharp[:40, :32]) == 0.5  # of two blocks, one of them smaller
+
+
+def test_difference_map_is_the_mean_of_each_block(rng):
+    a, b = (rng.integers(0, 256, (40, 56, 4), np.uint8) for _ in range(2))
+    gap = np.abs(a.astype(int) - b)
+    colours = measures.difference_map(a[..., :3], b[..., :3])
+    assert colours.shape == (3, 4) and colours[1, 2] == pytest.approx(gap[16:32, 32:48, :3].mean())
+    assert colours[2, 3] == pytest.approx(gap[32:, 48:, :3].mean())
+    np.testing.assert_array_equal(measures.difference_map(a, b), colours)  # alpha is no colour
+    assert measures.difference_map(a[..., 0], b[..., 0])[0, 0] == pytest.approx(gap[:16, :16, 0].mean())
+
+
+def test_heat_map_covers_the_image_from_black_to_pale_yellow():
+    picture = measures.heat_map(np.array([[0, 7.5], [15, 400]]), (20, 30, 3))
+    assert picture.shape == (20, 30, 3) and picture.dtype == np.uint8
+    assert picture[:16, :16].max() < 10 and picture[16:, 16:].min() > 150 and (picture[16, 0] == picture[16, 29]).all()
+    red, _, blue = picture[0, 16].astype(int)
+    assert red > 150 > blue
+
+
+def test_consistency_is_the_psnr_of_the_image_reduced_again(rng):
+    low = rng.integers(0, 256, (20, 24, 3), np.uint8)
+    image = low.repeat(4, axis=0).repeat(4, axis=1)
+    reduced = np.asarray(Image.fromarray(image).resize((24, 20), Image.Resampling.BICUBIC))
+    assert measures.consistency(low, image) == pytest.approx(measures.psnr(low, reduced))

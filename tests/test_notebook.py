@@ -6,8 +6,6 @@ import io
 import re
 import shutil
 import struct
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -15,7 +13,9 @@ import nbformat
 import numpy as np
 import pytest
 from conftest import ROOT, difference
+from matplotlib import cbook
 from nbclient import NotebookClient
+from nbconvert import HTMLExporter
 from PIL import Image
 
 from srgan import bicubic_upscale, open_gif, read_gif, read_image
@@ -74,63 +74,80 @@ def test_every_cell_ran_once_in_order_without_noise(notebook):
 
 
 def test_the_notebook_stays_light(notebook):
-    assert len(nbformat.writes(notebook).encode()) < 7_000_000
+    assert len(nbformat.writes(notebook).encode()) < 5_500_000
 
 
 def images(notebook):
-    """Every image output: its file and its metadata."""
-    for output in outputs(notebook):
-        for kind in ("image/png", "image/jpeg"):
-            if kind in output.get("data", {}):
-                yield base64.b64decode(output.data[kind]), output.metadata[kind]
+    """Every image in the outputs: its file, its description and its width on the page, "" where it has its own."""
+    for output in outputs(notebook, "text/html"):
+        for tag in re.findall(r"<img [^>]*>", output):
+            data = base64.b64decode(re.search(r'src="data:image/[a-z]+;base64,([^"]*)"', tag)[1])
+            yield data, re.search(r'alt="([^"]*)"', tag)[1], (re.findall(r'width="(\d+)"', tag) or [""])[0]
 
 
 def test_every_image_is_described(notebook):
     in_text = re.findall(r"<img[^>]*>|!\[[^\]]*\]", text(notebook))
     assert in_text and all(re.search(r'alt="[^"]{5,}"|!\[[^\]]{5,}\]', image) for image in in_text)
-    described = [len(metadata["alt"]) >= 5 for _, metadata in images(notebook)]
+    described = [len(alt) >= 5 for _, alt, _ in images(notebook)]
     assert len(described) > len(in_text) and all(described)
+    assert not outputs(notebook, "image/png") + outputs(notebook, "image/jpeg")  # nbconvert drops their descriptions
+
+
+def test_a_page_made_of_the_notebook_keeps_the_descriptions(committed):
+    page, _ = HTMLExporter().from_notebook_node(committed)
+    assert "No description has been provided" not in page
+    assert all(f'alt="{alt}"' in page for _, alt, _ in images(committed))
 
 
 def test_figures_fit_the_page_with_two_pixels_for_each_of_its_own(notebook):
-    for data, metadata in images(notebook):
+    widths = []
+    for data, _, width in images(notebook):
         with Image.open(io.BytesIO(data)) as image:
-            assert image.width == 2 * metadata["width"] and metadata["width"] <= 832
+            widths.append((image.width, int(width or 0)))
+    figures = [(pixels, width) for pixels, width in widths if width]
+    assert len(figures) > 15 and all(pixels == 2 * width <= 2 * 832 for pixels, width in figures)
 
 
 def words(notebook):
-    """What is read of the text: words with letters, outside of formulas, tags and addresses."""
-    prose = re.sub(r"\$\$.*?\$\$|\$[^$]*\$|<[^>]*>|\]\([^)]*\)", "", text(notebook), flags=re.DOTALL)
-    return [word for word in prose.split() if re.search(r"[가-힣A-Za-z]", word)]
+    """What is read of the text: words, outside of formulas, tags, addresses and the rules of tables."""
+    return re.sub(r"\$\$.*?\$\$|\$[^$]*\$|<[^>]*>|\]\([^)]*\)|[|:\-]{3,}", " ", text(notebook), flags=re.DOTALL).split()
 
 
 def test_a_grader_has_time_to_read_it(committed):
     figures = len(list(images(committed))) + text(committed).count("<img") + len(outputs(committed, "text/markdown"))
-    assert len(committed.cells) <= 90
-    assert len(words(committed)) <= 2900
+    assert len(committed.cells) <= 80
+    assert len(words(committed)) <= 2700
     assert len(words(committed)) / 210 + figures * 13 / 60 <= 22  # minutes: words a minute, seconds a figure
 
 
-def test_the_first_photograph_is_on_the_first_screen(committed):
-    height = 0  # in pixels of nbconvert's page, 1280 wide; measured there
-    for cell in committed.cells:
-        if cell.cell_type == "code":
-            height += 17 * len(cell.source.splitlines()) + 24
-            if any("image/png" in output.get("data", {}) for output in cell.outputs):
-                break
-        else:
-            lines = [line for line in cell.source.splitlines() if line]
-            height += sum(36 if line.startswith("#") else 12 + 21 * -(-len(line) // 95) for line in lines) + 16
-    assert height < 1000
+def test_the_first_screen_is_a_title_two_sentences_and_a_picture(committed):
+    first = committed.cells[0].source
+    assert re.match(r"# .*\n\n<img [^>]*src=\"images/course_comparison.png\"", first)
+    prose = re.sub(r"^#.*$|<[^>]*>|\*\*그림 1\.\*\*.*", "", first, flags=re.MULTILINE)
+    assert len(re.findall(r"\w\.(?:\s|$)", prose)) == 2
+    with Image.open(ROOT / "images" / "course_comparison.png") as picture:
+        assert picture.height / picture.width < 0.62  # of 832 pixels: leaves room for the words
+
+
+def test_one_cell_of_code_after_the_contents_sets_everything_up(committed):
+    kinds = [cell.cell_type for cell in committed.cells]
+    contents = next(number for number, cell in enumerate(committed.cells) if 'id="contents"' in cell.source)
+    assert kinds.index("code") == contents + 1
+    imports = [cell for cell in code_cells(committed) if re.search(r"^(import|from) ", cell.source, re.MULTILINE)]
+    assert imports == [committed.cells[contents + 1], *(cell for cell in imports if "my_file = " in cell.source)]
 
 
 def test_committed_tables_are_those_of_a_run(committed, project):
-    tables = [outputs(notebook, "text/markdown") for notebook in (committed, project[1])]
-    numbers = [[float(n) for n in re.findall(r"\d+\.\d+", "\n".join(texts))] for texts in tables]
-    assert [re.sub(r"[\d.,+-]+", "#", table) for table in tables[0]] == [
-        re.sub(r"[\d.,+-]+", "#", t) for t in tables[1]
-    ]
-    np.testing.assert_allclose(*numbers, atol=0.05)
+    """On another processor a number may differ by one unit of its last digit, and a file by some bytes."""
+    pattern = r"\d+(?:,\d{3})+|\d+\.\d+|\d+(?=%)"
+    tables = ["\n".join(outputs(notebook, "text/markdown")) for notebook in (committed, project[1])]
+    assert re.sub(pattern, "#", tables[0]) == re.sub(pattern, "#", tables[1])
+    for number, again in zip(*(re.findall(pattern, table) for table in tables), strict=True):
+        if "," in number:
+            assert int(again.replace(",", "")) == pytest.approx(int(number.replace(",", "")), rel=0.01)
+        else:
+            decimals = len(number.partition(".")[2])
+            assert abs(float(again) - float(number)) < 1.5 * 10**-decimals
 
 
 def test_cells_stay_short(committed):
@@ -193,13 +210,26 @@ def test_linked_files_exist(committed):
     assert targets and all((ROOT / (link or source)).exists() for link, source in targets)
 
 
-def test_no_badge_is_dead(committed):
-    """The address is set in one place; the README names it, and before it is set, no badge is shown."""
-    (repository,) = re.findall(r'REPOSITORY = "([^"]*)"', "\n".join(cell.source for cell in code_cells(committed)))
-    badges = [page for page in outputs(committed, "text/markdown") if "img.shields.io" in page]
-    assert len(badges) == bool(repository) and all(repository in badge for badge in badges)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "`REPOSITORY`" in readme and "img.shields.io" not in readme
+def test_the_portraits_truth_is_matplotlibs_scan():
+    """Within what another version of libjpeg decodes."""
+    box = 31.6, 40.3, 507.3, 516.0
+    with Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)) as scan:
+        aligned = np.asarray(scan.resize((464, 464), Image.Resampling.BILINEAR, box=box))
+    assert difference(aligned, read_image(ROOT / "images" / "portrait_truth.jpg"))[1] < 2
+
+
+def test_the_portraits_truth_lies_where_the_input_does():
+    """Moved by a pixel any way, or half a per cent larger or smaller, it would be further from the input."""
+    low = Image.open(ROOT / "images" / "portrait_lr.jpg").crop((10, 10, 118, 118))
+    truth = Image.open(ROOT / "images" / "portrait_truth.jpg")
+
+    def error(left=0.0, top=0.0, growth=0.0):
+        box = 16 + left - growth, 16 + top - growth, 448 + left + growth, 448 + top + growth
+        reduced = truth.resize((108, 108), Image.Resampling.BICUBIC, box=box)
+        return np.mean((np.asarray(reduced, float) - np.asarray(low, float)) ** 2)
+
+    moved = [error(left=1), error(left=-1), error(top=1), error(top=-1), error(growth=1), error(growth=-1)]
+    assert 10 * np.log10(255**2 / error()) > 30 and error() < min(moved)
 
 
 def bad_files(folder):
@@ -213,24 +243,31 @@ def bad_files(folder):
     return {folder / "missing.jpg": "no such", folder / "note.jpg": "not an image", huge: "too large"}
 
 
-def test_your_own_image_says_in_one_line_what_is_wrong(committed, project, tmp_path, monkeypatch, capsys):
+def test_your_own_image_is_shown_or_one_line_says_what_is_wrong(committed, project, tmp_path, monkeypatch, capsys):
+    """In a fresh kernel: the cell is run with no name but its own."""
     monkeypatch.chdir(project[0])
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
     (cell,) = [cell.source for cell in code_cells(committed) if "my_file = " in cell.source]
 
     def lines_for(path):
         source, count = re.subn(r'my_file = ".*"', f"my_file = {str(path)!r}", cell)
         assert count == 1
-        exec(source, {"sys": sys, "subprocess": subprocess})
+        exec(source, {})
         return capsys.readouterr().out.splitlines()
 
     for path, reason in bad_files(tmp_path).items():
         (line,) = lines_for(path)
         assert reason in line and path.name in line
+    assert not shown
     animated = tmp_path / "animated.webp"
     first, second = (Image.new("RGB", (16, 12), colour) for colour in ("red", "blue"))
     first.save(animated, save_all=True, append_images=[second])
-    result, warning = lines_for(animated)
+    warning, result = lines_for(animated)
     assert Path(result).is_file() and "only the first of several frames" in warning
+    (output,) = shown
+    data = base64.b64decode(re.search(r"base64,([^\"]*)", output.data)[1])
+    assert data == Path(result).read_bytes() and f'alt="{result}"' in output.data
 
 
 @pytest.mark.parametrize("name", INPUTS)
@@ -267,4 +304,4 @@ def test_the_low_resolution_gif_is_shown_with_its_pixels_repeated(project):
     shown, *timing = read_gif(project[0] / "gifs" / "crossing_lr_nearest.gif")
     assert timing == [durations, loop]
     assert np.array_equal(shown, np.repeat(np.repeat(frames, 8, axis=1), 8, axis=2))
-    assert open_gif(project[0] / "gifs" / "crossing_side_by_side.gif").size[0] == 832  # each clip at 100 %
+    assert open_gif(project[0] / "gifs" / "crossing_side_by_side.gif").size[0] == 832  # each clip at 100%

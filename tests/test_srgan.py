@@ -37,8 +37,17 @@ def test_apply_srcnn_refines_bicubic(photo):
     assert difference(srgan.apply_srcnn(photo), plain(srgan.load_generator("srcnn"), upscaled))[0] <= 1
 
 
+def test_trust_map_is_how_far_srgan_and_srresnet_differ_in_blocks(photo):
+    small = photo[:10, :9]
+    results = [srgan.apply_srgan(small, name, dtype="float32").astype(int) for name in ("srgan", "srresnet")]
+    gap = np.abs(np.subtract(*results))
+    trust = srgan.trust_map(small, dtype="float32")
+    assert trust.shape == (3, 3)
+    assert trust[0, 1] == pytest.approx(gap[:16, 16:32].mean()) and trust[2, 2] == pytest.approx(gap[32:, 32:].mean())
+
+
 @pytest.mark.parametrize(
-    "function", [srgan.bicubic_upscale, srgan.bicubic_downscale, srgan.apply_srgan, srgan.apply_srcnn]
+    "function", [srgan.bicubic_upscale, srgan.bicubic_downscale, srgan.apply_srgan, srgan.apply_srcnn, srgan.trust_map]
 )
 @pytest.mark.parametrize(
     "image", [np.zeros((8, 8, 3)), np.zeros((8, 0, 3), np.uint8), np.zeros((8, 8, 2), np.uint8), "x.png"]

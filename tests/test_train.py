@@ -1,24 +1,24 @@
 import contextlib
 import csv
 import itertools
-import subprocess
-import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import keras
+import ml_dtypes
 import numpy as np
 import pytest
 from conftest import ROOT, randomise, run
+from keras import ops
 from PIL import Image
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
 
 from superres.images.degrade import degrade
+from superres.images.measures import psnr
 from superres.network.models import generator, srcnn
-from superres.network.weights import load_generator
-from training import data, initialise, losses, optimizers, train
-from training.tools import average
+from training import data, initialise, losses, optimizers, settings, train
 
 
 def weights(path):
@@ -90,7 +90,7 @@ def test_run_starts_from_given_weights():
 
 def test_start_and_seed_are_heeded(prepared, tmp_path):
     def network(*options):
-        return prepared("srresnet", *options)[2].get_weights()
+        return prepared("srresnet", *options)[2].network.get_weights()
 
     given = generator(blocks=1, channels=8)
     initialise.start_as_upscaler(given)
@@ -112,14 +112,14 @@ def test_options_of_the_srgan(prepared, vgg, tmp_path):
     )
     options = f"@{tmp_path / 'recipe.txt'}", "--weights", "pixel=3", "--crop", 40
     args, patches, trainer, *_ = prepared("srgan", *options)
-    assert trainer.crop_size == 40
+    assert trainer.crop == 40
     assert (args.steps, args.ema, args.vgg) == (7, 0.5, [str(vgg)])
-    assert trainer.loss_weights == losses.WEIGHTS | {"pixel": 3}
+    assert trainer.loss_weights == settings.WEIGHTS["srgan"] | {"pixel": 3}
     train.set_learning_rates(args, trainer, step=100, progress=0)
     rates = trainer.optimizer.learning_rate, trainer.discriminator_optimizer.learning_rate
     assert list(map(float, rates)) == pytest.approx([1e-2, 2e-3])
-    assert (patches.batch, patches.patch, patches.degradations) == (2, 16, list(data.SHARES))
-    assert patches.shares == pytest.approx(list(data.SHARES.values()))
+    assert (patches.batch, patches.patch, patches.degradations) == (2, 16, list(settings.SHARES))
+    assert patches.shares == pytest.approx(list(settings.SHARES.values()))
 
 
 @pytest.mark.parametrize(("method", "rate"), [("srcnn", 1e-3), ("srresnet", 5e-4), ("srgan", 1e-4)])
@@ -133,7 +133,11 @@ def test_learning_rates_of_their_own_by_default(method, rate, prepared, vgg):
 
 def test_the_srresnet_learns_from_l1_alone(prepared):
     trainer = prepared("srresnet")[2]
-    assert trainer.loss_weights == {"content": 0, "adversarial": 0, "pixel": 1, "checkerboard": 0}
+    assert trainer.loss_weights == {"pixel": 1} and trainer.features is None and trainer.discriminator is None
+
+
+def test_the_crop_is_of_half_the_patch_and_a_multiple_of_8(prepared):
+    assert [prepared("srresnet", "--patch", patch)[2].crop for patch in (8, 15, 24)] == [16, 24, 48]
 
 
 def test_degradations_have_the_shares_asked_for(prepared):
@@ -151,14 +155,33 @@ def test_a_term_of_weight_0_loads_nothing(prepared, monkeypatch):
     ("method", "options", "message"),
     [
         ("srresnet", ["--data", "{tmp}/empty"], "no images"),
-        ("srresnet", ["--patch", 64], "170x130 pixels are less than a patch of 256x256"),
+        ("srresnet", ["--patch", 40], "170x130 pixels are less than a patch of 160x160"),
         ("srresnet", ["--start", "{tmp}/none.keras"], "none.keras: no such weights file"),
         ("srresnet", ["--start", "srcnn"], "srcnn holds another network than generator"),
         ("srresnet", ["--validate", "{tmp}/empty"], "no images"),
-        *(("srresnet", [option, 0], f"{option}") for option in ("--steps", "--batch", "--checkpoint", "--patch")),
-        ("srresnet", ["--learning-rate", 0], "--learning-rate"),
-        ("srresnet", ["--discriminator-rate", -1], "--discriminator-rate must be above 0, got -1"),
-        *(("srresnet", ["--minutes", value], "--minutes must be above 0") for value in (0, -1, "nan", "inf")),
+        *(("srresnet", [f"--{name}", 0], f"--{name}: expected 1 or more") for name in ("steps", "batch", "checkpoint")),
+        ("srresnet", ["--patch", 7], "--patch: expected 8 or more, got 7"),
+        ("srresnet", ["--seed", -1], "--seed: expected 0 or more, got -1"),
+        ("srresnet", ["--learning-rate", 0], "--learning-rate: expected a number above 0, got 0"),
+        ("srresnet", ["--discriminator-rate", -1], "--discriminator-rate: expected a number above 0, got -1"),
+        *(("srresnet", ["--minutes", value], "--minutes: expected a number above") for value in (0, -1, "nan", "inf")),
+        *(("srresnet", ["--ema", value], "--ema: expected a number from 0 to less than 1") for value in (1, -0.1)),
+        ("srresnet", ["--steps", "many"], "invalid"),
+        ("srresnet", ["--weights", "pixel=2"], "--weights is for the srgan: the srresnet has pixel=1"),
+        ("srgan", ["--weights", *(f"{term}=0" for term in settings.WEIGHTS["srgan"])], "expected one above 0"),
+        (
+            "srgan",
+            ["--weights", "detail=1"],
+            "unknown name 'detail', expected content, adversarial, pixel, checkerboard",
+        ),
+        *(
+            ("srgan", ["--weights", f"pixel={value}"], "expected 0 or a number above it")
+            for value in (-1, "nan", "inf")
+        ),
+        ("srgan", ["--weights", "pixel=much"], "invalid"),
+        ("srgan", ["--degradations", "blur"], "unknown name 'blur', expected clean, cv2, gif, jpeg, photo"),
+        *(("srgan", ["--degradations", f"gif={value}"], "expected a number above 0") for value in (0, "nan")),
+        ("srgan", ["--degradations", "clean=much"], "invalid"),
         ("srgan", ["--vgg", "{tmp}/none.npz"], "none.npz"),
         ("srgan", ["--vgg", "{tmp}/other.npz"], "holds no VGG19 features"),
         ("srgan", ["--vgg", "{tmp}/photos/0.png"], "0.png is no .npz file"),
@@ -179,30 +202,6 @@ def test_bad_input_is_one_sentence(method, options, message, photos, tmp_path, t
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    ("option", "message"), [("detail=1", "unknown term 'detail'"), ("pixel=much", "invalid"), ("pixel", "invalid")]
-)
-def test_a_weight_is_a_term_and_a_number(option, message, photos, tmp_path, tiny, capsys):
-    with pytest.raises(SystemExit):
-        run("srgan", photos, tmp_path / "run", "--weights", option)
-    assert message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ("blur", "unknown degradation 'blur', expected one of clean, cv2, gif, jpeg, photo"),
-        ("clean=0", "expected a share above 0, got 'clean=0'"),
-        ("clean=nan", "expected a share above 0"),
-        ("clean=much", "invalid"),
-    ],
-)
-def test_a_degradation_is_a_name_and_a_share(option, message, photos, tmp_path, tiny, capsys):
-    with pytest.raises(SystemExit):
-        run("srgan", photos, tmp_path / "run", "--degradations", option)
-    assert message in capsys.readouterr().err
-
-
 # The loop
 
 
@@ -213,6 +212,11 @@ def test_training_leaves_its_files(method, photos, tmp_path, tiny, eager, monkey
     run(method, photos, out, "--steps", 5, "--degradations", "clean", "--checkpoint", 3, "--validate", photos)
     assert [row["step"] for row in rows(out)] == ["2", "3", "4", "5"]
     assert [bool(row["psnr"]) for row in rows(out)] == [False, True, False, True]
+    assert sorted(path.name for path in out.glob("*.keras")) == [
+        f"{method}_x4.keras", f"{method}_x4_000003.keras", f"{method}_x4_000005.keras"
+    ]  # fmt: skip
+    assert all(map(np.array_equal, *(weights(out / f"{method}_x4{step}.keras") for step in ("", "_000005"))))
+    assert not np.array_equal(*(weights(out / f"{method}_x4_00000{step}.keras")[0] for step in (3, 5)))
     side = 48 if method == "srcnn" else 64
     assert Image.open(out / "sample_000005.png").size == (3 * side, 2 * side)
     published = keras.models.load_model(out / f"{method}_x4.keras", compile=False)
@@ -230,18 +234,44 @@ def test_training_leaves_its_files(method, photos, tmp_path, tiny, eager, monkey
     assert float(rows(out)[-1]["psnr"]) == pytest.approx(np.mean(psnr), abs=1e-3)
 
 
+def test_checkpoints_are_measured_in_float32_and_change_nothing(prepared, vgg, photos, rng):
+    Image.fromarray(rng.integers(0, 256, (133, 141, 3), np.uint8)).save(photos / "3.png")
+    options = "--vgg", vgg, "--validate", photos, "--dtype", "mixed_bfloat16"
+    _, patches, trainer, average, validation = prepared("srgan", *options)
+    start = [np.array(variable) for variable in itertools.chain(*trainer.state)]
+    measured = validation.measure(patches, average, trainer)
+    assert all(map(np.array_equal, itertools.chain(*trainer.state), start))
+
+    keras.config.set_dtype_policy("float32")
+    features = losses.feature_network([vgg])
+    expected = {"psnr": [], "distance": [], "validation_real": [], "validation_fake": []}
+    for path in sorted(photos.iterdir()):
+        hr = data.read_hr(path)
+        sr = np.clip(np.rint(average(degrade(hr, "clean")[None].astype("float32"))), 0, 255)
+        expected["psnr"].append(psnr(hr, sr[0].astype(np.uint8)))
+        expected["distance"].append(losses.content_loss(features(hr[None].astype("float32")), features(sr)))
+        rows, columns = (slice(side // 8 * 8) for side in hr.shape[:2])
+        for name, image in (("validation_real", hr[None]), ("validation_fake", sr)):
+            noisy = image[:, rows, columns] + rng.normal(0, 4, image[:, rows, columns].shape)
+            expected[name].append(np.mean(trainer.discriminator(noisy)))
+    assert len(expected["psnr"]) == 4
+    for name, tolerance in (("psnr", 1e-4), ("distance", 1e-4), ("validation_real", 0.01), ("validation_fake", 0.01)):
+        assert measured.pop(name) == pytest.approx(np.mean(expected[name]), abs=tolerance), name
+    assert not measured
+
+
 def test_published_weights_are_the_moving_average(prepared, eager, monkeypatch):
     """ema x old + (1 - ema) x new; it starts at the first step's weights."""
-    args, patches, network, average, validation = prepared("srcnn", "--steps", 3, "--ema", 0.8)
-    steps, step = [], network.train_on_batch
+    args, patches, trainer, average, validation = prepared("srcnn", "--steps", 3, "--ema", 0.8)
+    steps, step = [], trainer.train_on_batch
 
     def recorded(*arguments, **options):
         logs = step(*arguments, **options)
-        steps.append(network.get_weights())
+        steps.append(trainer.network.get_weights())
         return logs
 
-    monkeypatch.setattr(network, "train_on_batch", recorded)
-    train.train(args, patches, network, average, validation)
+    monkeypatch.setattr(trainer, "train_on_batch", recorded)
+    train.train(args, patches, trainer, average, validation)
     assert not np.array_equal(steps[0][0], steps[2][0])
     for published, first, second, third in zip(weights(args.out / "srcnn_x4.keras"), *steps, strict=True):
         expected = 0.8 * (0.8 * first + 0.2 * second) + 0.2 * third
@@ -272,7 +302,7 @@ def test_a_killed_run_is_taken_up_where_it_was(photos, tmp_path, tiny, vgg, eage
         np.testing.assert_allclose(resumed[name], whole[name], rtol=1e-3, atol=1e-5)
     # Everything moves: the generator, the discriminator, both optimizers and the crop's seed.
     same = [name for name in whole if np.array_equal(before[name], whole[name])]
-    assert not [name for name in same if before[name].any()]
+    assert not [name for name in same if before[name].any() and before[name].size > 1]
     assert len(same) < 20
     for one, other in zip(*(rows(tmp_path / name) for name in ("whole", "killed")), strict=True):
         del one["seconds"], other["seconds"]
@@ -303,14 +333,23 @@ def test_a_checkpoint_that_fails_leaves_the_last_one(name, photos, tmp_path, tin
     assert not list((tmp_path / "run").glob(".*"))
 
 
-def test_a_resumed_log_ends_at_the_step_that_is_resumed(tmp_path):
-    log = train.Log(tmp_path / "log.csv", 0)
+def test_a_resumed_log_ends_at_the_step_that_is_resumed(tmp_path, monkeypatch):
+    path = tmp_path / "log.csv"
+    log = train.Log(path, 0)
     for step in (1, 2, 3):
         log.write({"step": step, "seconds": 10.0 * step, "loss": 0.5})
-    resumed = train.Log(tmp_path / "log.csv", 2)
-    assert resumed.seconds == 20
-    resumed.write({"step": 3, "seconds": 40.0, "loss": 0.25})
-    assert [(row["step"], row["loss"]) for row in rows(tmp_path)] == [("1", "0.5"), ("2", "0.5"), ("3", "0.25")]
+    before = path.read_bytes()
+    resumed = train.Log(path, 2)
+    assert resumed.seconds == 20 and path.read_bytes() == before
+    # Killed while it is written, it has the rows that it had.
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train.csv.DictWriter, "writerows", Mock(side_effect=KeyboardInterrupt))
+        resumed.write({"step": 3, "seconds": 30.0, "loss": 0.25})
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+    resumed = train.Log(path, 2)
+    resumed.write({"step": 3, "seconds": 40.0, "loss": 0.25, "psnr": 30})
+    table = [(row["step"], row["loss"], row["psnr"]) for row in rows(tmp_path)]
+    assert table == [("1", "0.5", ""), ("2", "0.5", ""), ("3", "0.25", "30")]
 
 
 @pytest.mark.parametrize(
@@ -319,6 +358,9 @@ def test_a_resumed_log_ends_at_the_step_that_is_resumed(tmp_path):
         ("srresnet", [], "state.npz is of a run with method srcnn, not srresnet"),
         ("srcnn", ["--steps", 2], "steps 1, not 2"),
         ("srcnn", ["--seed", 4, "--degradations", "clean"], "seed 0, not 4"),
+        ("srcnn", ["--crop", 16], "crop 32, not 16"),
+        ("srcnn", ["--ema", 0.5], "ema 0.999, not 0.5"),
+        ("srcnn", ["--learning-rate", 0.5], "learning_rate 0.001, not 0.5"),
     ],
 )
 def test_a_state_of_another_recipe_is_refused(method, options, message, photos, tmp_path, tiny, eager, capsys):
@@ -389,65 +431,37 @@ def test_srgan_trains_generator_and_discriminator_in_mixed_precision(photos, tmp
     assert published.get_layer("head").compute_dtype == "float32"
     names = "content", "adversarial", "pixel", "checkerboard", "discriminator", "loss"
     terms = {name: float(row[name]) for name in names}
-    total = sum(weight * terms.get(name, 0) for name, weight in losses.WEIGHTS.items())
+    total = sum(weight * terms[name] for name, weight in settings.WEIGHTS["srgan"].items())
     assert terms["loss"] == pytest.approx(total, rel=1e-2)
     assert np.isfinite(list(terms.values())).all()
 
 
-def test_in_mixed_precision_colours_are_not_rounded():
+@pytest.mark.parametrize("network", [generator, srcnn])
+def test_in_mixed_precision_colours_are_not_rounded(network, rng):
+    """The first and last layers are those of float32, what is between them is not."""
+    images = rng.uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    exact = network()
+    initialise.start_as_upscaler(exact)
     keras.config.set_dtype_policy("mixed_bfloat16")
-    for network in (generator(blocks=1, channels=4), srcnn((4, 4))):
-        train.keep_ends_in_float32(network)
-        ends = network.layers[1:3] + network.layers[-1:]
-        assert {layer.compute_dtype for layer in ends} == {"float32"}
-        assert {layer.compute_dtype for layer in network.layers[3:-1]} == {"bfloat16"}
+    mixed = network()
+    train.keep_ends_in_float32(mixed)
+    mixed.set_weights(exact.get_weights())
+    for model in (mixed, initialise.with_fast_tail(mixed)):
+        colours = np.asarray(model(images)) / 255
+        assert np.mean(colours.astype(ml_dtypes.bfloat16).astype("float32") == colours) < 0.01
+        assert len(np.unique(colours)) > 0.5 * colours.size
+        assert 0 < np.abs(255 * colours - exact(images)).mean() < 1
+    first, *_, up2, _ = (layer.name for layer in exact.layers if isinstance(layer, keras.layers.Conv2D))
+    np.testing.assert_allclose(*(after(first, model)(images) for model in (mixed, exact)), rtol=1e-4, atol=1e-5)
+    if network is generator:  # from the last convolution in bfloat16 on, exact
+        features = after(up2, mixed)(images)
+        rest = keras.Model(exact.get_layer(up2).output, exact.output)
+        for model in (mixed, initialise.with_fast_tail(mixed)):
+            np.testing.assert_allclose(model(images), rest(ops.cast(features, "float32")), atol=0.01)
 
 
-# The average
-
-
-@pytest.fixture
-def networks(tmp_path, monkeypatch, rng):
-    """Two files of tiny generators, and their arrays."""
-    monkeypatch.setattr(average, "generator", lambda: generator(blocks=1, channels=8))
-    arrays = []
-    for name in ("a", "b"):
-        model = generator(blocks=1, channels=8)
-        model.set_weights([rng.normal(size=array.shape) for array in model.get_weights()])
-        model.save(tmp_path / f"{name}.keras")
-        arrays.append(model.get_weights())
-    return [str(tmp_path / "a.keras"), str(tmp_path / "b.keras")], arrays
-
-
-@pytest.mark.parametrize(("options", "shares"), [([], (0.5, 0.5)), (["--weights", "0.7", "0.3"], (0.7, 0.3))])
-def test_an_average_is_of_the_weights(options, shares, networks, tmp_path):
-    files, arrays = networks
-    average.main([str(tmp_path / "out.keras"), *files, *options])
-    for mean, a, b in zip(load_generator(tmp_path / "out.keras").get_weights(), *arrays, strict=True):
-        np.testing.assert_allclose(mean, shares[0] * a + shares[1] * b, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("sources", "options", "message"),
-    [
-        (2, ["--weights", "0.7", "0.7"], "expected 2 weights that add up to 1, got 0.7, 0.7"),
-        (2, ["--weights", "1"], "expected 2 weights"),
-        (2, ["srcnn"], "srcnn holds another network"),
-        (1, ["none.keras"], "none.keras: no such weights file"),
-    ],
-)
-def test_an_average_of_what_does_not_fit_is_refused(sources, options, message, networks, tmp_path, capsys):
-    with pytest.raises(SystemExit) as exit:
-        average.main([str(tmp_path / "out.keras"), *networks[0][:sources], *options])
-    error = capsys.readouterr().err
-    assert exit.value.code == 2 and message in error and error.count("\n") == 1
-    assert not (tmp_path / "out.keras").exists()
-
-
-def test_training_imports_nothing_that_only_inference_needs():
-    """``superres.network.inference`` needs TensorFlow, training can do with another of Keras' backends."""
-    code = "import sys; sys.modules['superres.network.inference'] = None; import training.train"
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+def after(layer, model):
+    return keras.Model(model.input, model.get_layer(layer).output)
 
 
 @pytest.mark.parametrize("recipe", sorted((ROOT / "training" / "recipes").glob("*.txt")), ids=lambda path: path.stem)

@@ -3,70 +3,81 @@
 import keras
 from keras import layers, ops
 
-from superres import SCALE
 from training.initialise import with_fast_tail
-from training.losses import adversarial_loss, checkerboard_loss, content_loss, discriminator_loss, l1_loss
+from training.losses import PIXEL_LOSSES, adversarial_loss, content_loss, discriminator_loss
+from training.settings import NOISE
 
 
 def discriminator(channels: int = 32) -> keras.Model:
     """U-Net discriminator with spectral normalisation (Wang et al. 2021, Real-ESRGAN, section 3.3).
 
-    RGB in [0, 255], (b, h, w, 3), to a logit for every pixel, (b, h, w, 1); h and w must be multiples of 8. It
-    downscales by average pooling, since strided convolutions, which see some pixels more often than others, teach the
-    generator a checkerboard. It sees only what a blur of 9 pixels takes away, so that it cannot teach a colour cast,
-    and once more what a blur of 3 pixels takes away, amplified: real and fake differ in little else.
+    RGB in [0, 255], (b, h, w, 3), to a logit for every pixel, (b, h, w, 1); h and w must be multiples of 8. Unlike
+    Real-ESRGAN's it downscales by average pooling, since strided convolutions, which see some pixels more often than
+    others, teach the generator a checkerboard; all of its layers are normalised; and it sees only what a blur of 9
+    pixels takes away, so that it cannot teach a colour cast.
     """
 
+    def normalised(filters, **options):
+        # Its arithmetic in float32: it assigns the kernels, which bfloat16 would round at every step.
+        return layers.SpectralNormalization(layers.Conv2D(filters, 3, padding="same", **options), dtype="float32")
+
     def conv(x, filters):
-        x = layers.SpectralNormalization(layers.Conv2D(filters, 3, padding="same"))(x)
-        return layers.LeakyReLU(0.2)(x)
+        return layers.LeakyReLU(0.2)(normalised(filters)(x))
+
+    def down(x):
+        return layers.AveragePooling2D(2)(x)
+
+    def up(x):
+        return layers.UpSampling2D(2, interpolation="bilinear")(x)
 
     inputs = keras.Input((None, None, 3))
-    image = layers.Rescaling(1 / 127.5, -1)(inputs)
-    texture, detail = (
-        layers.Subtract()([image, layers.AveragePooling2D(size, strides=1, padding="same")(image)]) for size in (9, 3)
-    )
-    x = layers.Concatenate()([texture, layers.Rescaling(8)(detail)])
-    x = layers.LeakyReLU(0.2)(layers.Conv2D(channels, 3, padding="same")(x))
-    skips = []
-    for factor in (2, 4, 8):
-        skips.append(x)
-        x = conv(layers.AveragePooling2D(2)(x), factor * channels)
-    for skip in reversed(skips):
-        x = layers.UpSampling2D(2, interpolation="bilinear")(conv(x, skip.shape[-1]))
-        x = layers.Add()([x, skip])
-    x = conv(x, channels)
-    return keras.Model(inputs, layers.Conv2D(1, 3, padding="same", dtype="float32")(x), name="discriminator")
+    image = layers.Rescaling(1 / 127.5, dtype="float32")(inputs)
+    blurred = layers.AveragePooling2D(9, strides=1, padding="same", dtype="float32")(image)
+    texture = layers.Subtract(dtype="float32", name="texture")([image, blurred])
+    x0 = conv(texture, channels)
+    x1 = conv(down(x0), 2 * channels)
+    x2 = conv(down(x1), 4 * channels)
+    x3 = conv(down(x2), 8 * channels)
+    x4 = up(conv(x3, 4 * channels))
+    x4 = x4 + x2
+    x5 = up(conv(x4, 2 * channels))
+    x5 = x5 + x1
+    x6 = up(conv(x5, channels))
+    x6 = x6 + x0
+    x7 = conv(x6, channels)
+    return keras.Model(inputs, normalised(1, dtype="float32")(x7), name="discriminator")
+
+
+def whole_levels(image):
+    """An image clipped to [0, 255] and rounded, as a file holds it; the gradient passes as if it were not."""
+    return image + ops.stop_gradient(ops.round(ops.clip(image, 0, 255)) - image)
 
 
 def random_crop(images, size, seed):
-    """A random window of ``size`` x ``size`` pixels, the same for the whole batch of square images."""
+    """A random window of ``size`` x ``size`` pixels, the same for the whole batch of square images.
+
+    Its place is no multiple of SCALE: VGG19's pooling, always in one phase, would cause a checkerboard.
+    """
     batch, height, _, channels = ops.shape(images)
     corner = keras.random.randint((2,), 0, height - size + 1, seed=seed)
     return ops.slice(images, (0, corner[0], corner[1], 0), (batch, size, size, channels))
 
 
 class Trainer(keras.Model):
-    """Trains a generator on the perceptual loss, and where ``weights`` say so a discriminator beside it.
+    """Trains a network on a weighted sum of losses, and where one of them is adversarial a discriminator beside it.
 
-    With the pixel term alone it trains SRResNet. A term of weight 0 is not computed. Batches are those of
-    ``training.data.Patches``.
+    Batches are those of ``training.data.Patches``.
 
-    network: the generator.  weights: {term: weight}, see ``training.losses.WEIGHTS``.  patch: side of an LR patch, at
-    least 8.  features: the content term's network.  discriminator: for the adversarial term.  crop: side of the window
-    that the content and adversarial terms see, a multiple of 8; by default half of an HR patch's, since the content
-    term costs more than the generator.
+    network: a generator, or the SRCNN.  weights: {term: weight}, see ``training.losses``.  crop: side of the window
+    that the content and adversarial terms see, a multiple of 8.  features, discriminator: the networks of these terms.
     """
 
-    def __init__(self, network, weights, patch, features=None, discriminator=None, crop=None):
+    def __init__(self, network, weights, crop=None, features=None, discriminator=None):
         super().__init__(name="trainer")
-        self.network, self.loss_weights, self.features = network, weights, features
-        self.discriminator = discriminator if weights["adversarial"] else None
+        self.network, self.features, self.discriminator = network, features, discriminator
+        self.loss_weights, self.crop = weights, crop
         self.fast_network = with_fast_tail(network)
-        # The window's place is not limited to multiples of SCALE: VGG19's pooling, always in one phase, would cause a
-        # checkerboard.
-        self.crop_size = crop or SCALE * patch // 2 // 8 * 8
-        self.crop_seed = keras.random.SeedGenerator()
+        self.seed = keras.random.SeedGenerator()  # of windows and noise
         self.built = True  # or Keras would, on some backends, call it to see what it builds
 
     def compile(self, optimizer, discriminator_optimizer):
@@ -81,39 +92,61 @@ class Trainer(keras.Model):
 
     @property
     def state(self):
-        """The variables that a run is resumed from, except those of the generator's optimizer."""
-        discriminator = self.discriminator.weights if self.discriminator else []
-        return [*self.network.weights, *discriminator, *self.discriminator_optimizer.variables, self.crop_seed.state]
+        """All that a step changes: weights, the optimizers' variables, and what else changes in a forward pass."""
+        discriminator = self.discriminator.non_trainable_variables if self.discriminator else []
+        return [
+            self.network.trainable_variables,
+            self.discriminator_variables,
+            self.optimizer.variables,
+            self.discriminator_optimizer.variables,
+            [*discriminator, self.seed.state],
+        ]
 
-    def losses(self, lr, hr):
-        """The terms of the loss, their weighted sum ("loss") and the discriminator's, by name."""
-        weights, terms = self.loss_weights, {}
+    def logits(self, images, seed, training=False):
+        """The discriminator's judgement of images, seen through noise."""
+        noise = keras.random.normal(ops.shape(images), stddev=NOISE, dtype="float32", seed=seed)
+        return self.discriminator(images + noise, training=training)
+
+    def losses(self, lr, hr, shifts=(0.0, 0.0)):
+        """The terms of the loss by name, their weighted sum ("loss") and the discriminator's; its mean logits.
+
+        shifts: added to the image that is compared and to that which is judged, to take gradients by.
+        """
+        weights = self.loss_weights
         sr = self.fast_network(lr, training=True)
-        hr_crop, sr_crop = ops.split(random_crop(ops.concatenate([hr, sr]), self.crop_size, self.crop_seed), 2)
-        if weights["content"]:
-            terms["content"] = content_loss(self.features(hr_crop), self.features(sr_crop))
-        if weights["pixel"]:
-            terms["pixel"] = l1_loss(hr, sr)
-        if weights["checkerboard"]:
-            terms["checkerboard"] = checkerboard_loss(hr, sr)
+        compared, judged = (sr + shift for shift in shifts)
+        terms = {name: loss(hr, compared) for name, loss in PIXEL_LOSSES.items() if name in weights}
+        if "content" in weights or self.discriminator:
+            images = ops.concatenate([hr, compared, whole_levels(judged)])
+            hr, compared, judged = ops.split(random_crop(images, self.crop, self.seed), 3)
+        if "content" in weights:
+            terms["content"] = content_loss(self.features(hr), self.features(compared))
         if self.discriminator:
-            real, fake = ops.split(self.discriminator(ops.concatenate([hr_crop, sr_crop]), training=True), 2)
-            terms["adversarial"] = adversarial_loss(real, fake)
-            terms["discriminator"] = discriminator_loss(real, fake)
-        terms["loss"] = sum(weights[name] * term for name, term in terms.items() if name in weights)
+            logits = self.logits(ops.concatenate([hr, judged]), self.seed, training=True)
+            real, fake = ops.split(logits, 2)
+            terms |= {"adversarial": adversarial_loss(real, fake), "discriminator": discriminator_loss(real, fake)}
+            terms |= {"real": ops.mean(real), "fake": ops.mean(fake)}
+        terms["loss"] = sum(weight * terms[name] for name, weight in weights.items())
         return terms
+
+    def gradient_sums(self, gradients):
+        """Of the gradients by the ``shifts`` of the weighted loss: the sums of |d loss / d pixel|, by name."""
+        names = ("gradient", "adversarial_gradient") if self.discriminator else ()
+        return {name: ops.sum(ops.abs(gradient)) for name, gradient in zip(names, gradients, strict=False)}
 
     def train_step(self, data):
         """One step of both networks on TensorFlow; ``training.resident`` has that of JAX."""
         import tensorflow as tf
 
         lr, hr, _ = keras.utils.unpack_x_y_sample_weight(data)
+        shifts = [tf.zeros_like(hr), tf.zeros_like(hr)]
         with tf.GradientTape(persistent=True) as tape:
-            terms = self.losses(lr, hr)
+            tape.watch(shifts)
+            terms = self.losses(lr, hr, shifts)
         # Both gradients are of the weights before the step.
-        generator_gradients = tape.gradient(terms["loss"], self.network.trainable_variables)
+        gradients, by_shifts = tape.gradient(terms["loss"], (self.network.trainable_variables, shifts))
         if self.discriminator:
             discriminator_gradients = tape.gradient(terms["discriminator"], self.discriminator_variables)
             self.discriminator_optimizer.apply(discriminator_gradients, self.discriminator_variables)
-        self.optimizer.apply(generator_gradients, self.network.trainable_variables)
-        return terms
+        self.optimizer.apply(gradients, self.network.trainable_variables)
+        return terms | self.gradient_sums(by_shifts)

@@ -12,24 +12,9 @@ from superres import SCALE
 from superres.images.degrade import degrade
 from superres.images.files import read_image
 from superres.images.image import bicubic_upscale, to_uint8
+from training.settings import SHARES, SOFT, SOFTNESS
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-
-# Share of each degradation in training. See ``degrade``.
-SHARES = {"clean": 0.35, "cv2": 0.20, "gif": 0.10, "jpeg": 0.15, "photo": 0.20}
-
-# Share of originals that are softened first, as photographs straight from a camera are, and by how many pixels: their
-# networks would otherwise take every soft contour for one that was sharp.
-SOFT = 0.4
-SOFTNESS = 0.5, 1.6
-
-
-def find_images(folder: str | Path) -> list[Path]:
-    """Sorted paths of the images in ``folder`` and below it. Raises FileNotFoundError if there are none."""
-    paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise FileNotFoundError(f"no images ({', '.join(sorted(SUFFIXES))}) in {folder}")
-    return paths
 
 
 def read_hr(path: str | Path) -> np.ndarray:
@@ -40,17 +25,32 @@ def read_hr(path: str | Path) -> np.ndarray:
 
 
 def find_originals(folder: str | Path) -> list[Path]:
-    """Paths of the originals in a folder: every NAME_HR.png, or where there are none, every image."""
-    paths = find_images(folder)
+    """Sorted paths of the originals in a folder and below: every NAME_HR.png, or where there are none, every image.
+
+    Raises FileNotFoundError for a folder without images.
+    """
+    paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise FileNotFoundError(f"no images ({', '.join(sorted(SUFFIXES))}) in {folder}")
     return [path for path in paths if path.stem.endswith("_HR")] or paths
 
 
+def finished_input(path: Path) -> Path | None:
+    """The path NAME_LRx4.png of the low-resolution image that belongs to a NAME_HR.png, if there is one."""
+    finished = path.with_name(path.name.replace("_HR", "_LRx4"))
+    return finished if finished != path and finished.exists() else None
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Width and height of an image file, as stored. Raises OSError where it is none."""
+    with Image.open(path) as image:
+        return image.size
+
+
 def low_resolution(path: Path, hr: np.ndarray, degradation: str) -> np.ndarray:
-    """The low-resolution input, RGB uint8 (h, w, 3): of a clean NAME_HR.png NAME_LRx4.png, where there is one."""
-    published = path.with_name(path.name.replace("_HR", "_LRx4"))
-    if degradation == "clean" and published != path and published.exists():
-        return read_image(published)
-    return degrade(hr, degradation)
+    """The low-resolution input, RGB uint8 (h, w, 3); ``clean`` is the finished one, where there is one."""
+    finished = finished_input(path)
+    return read_image(finished)[..., :3] if finished and degradation == "clean" else degrade(hr, degradation)
 
 
 def soften(hr, rng):
@@ -60,6 +60,9 @@ def soften(hr, rng):
 
 class Patches:
     """Batches of aligned patches from folders of images; batch ``n`` depends on the arguments and on ``n`` alone.
+
+    A NAME_HR.png with a NAME_LRx4.png beside it is a finished pair, as ``training.pairs`` writes them; any other image
+    is degraded here.
 
     Whole images are degraded before patches are cut, since a GIF's palette is of the whole image and JPEG's blocks are
     aligned with it. The images form an endless sequence, each folder with the same share of it, each entry with a
@@ -74,20 +77,26 @@ class Patches:
     def __init__(self, folders, batch=16, patch=24, seed=0, shares=SHARES):
         """``patch`` is the side of a low-resolution patch in pixels, ``shares`` those in which degradations are drawn.
 
-        Raises FileNotFoundError for a folder without images, ValueError for an image smaller than a patch.
+        Raises FileNotFoundError for a folder without images, ValueError for an image smaller than a patch, or for a
+        pair whose sizes do not fit.
         """
-        self.folders = [find_images(folder) for folder in folders]
+        self.folders = [find_originals(folder) for folder in folders]
         self.batch, self.patch, self.seed = batch, patch, seed
         self.degradations, shares = list(shares), np.array(list(shares.values()))
         self.shares = shares / shares.sum()
-        self.window = {}
+        self.window, self.pixels = {}, 0
         for path in (path for paths in self.folders for path in paths):
-            with Image.open(path) as image:
-                width, height = image.size
+            width, height = image_size(path)
             if min(width, height) < SCALE * patch:
                 raise ValueError(
                     f"{path}: {width}x{height} pixels are less than a patch of {SCALE * patch}x{SCALE * patch}"
                 )
+            finished = finished_input(path)
+            if finished and (size := image_size(finished)) != (width // SCALE, height // SCALE):
+                raise ValueError(
+                    f"{finished}: {size[0]}x{size[1]} pixels, expected a quarter of the {width}x{height} of {path.name}"
+                )
+            self.pixels += width * height
 
     def __getitem__(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Batch ``n``: (batch, patch, patch, 3) and (batch, 4 patch, 4 patch, 3), RGB in [0, 255], float32."""
@@ -102,10 +111,11 @@ class Patches:
         if index not in self.window:
             rng = np.random.default_rng((self.seed, 1, index))
             paths = self.folders[rng.integers(len(self.folders))]
-            hr = read_hr(paths[rng.integers(len(paths))])
-            if rng.random() < SOFT:
+            path = paths[rng.integers(len(paths))]
+            hr, finished = read_hr(path), finished_input(path)
+            if not finished and rng.random() < SOFT:
                 hr = soften(hr, rng)
-            self.window[index] = self.degraded(hr, rng), hr
+            self.window[index] = read_image(finished)[..., :3] if finished else self.degraded(hr, rng), hr
         return self.window[index]
 
     def degraded(self, hr, rng):
@@ -124,6 +134,10 @@ class Patches:
 
         return orient(lr, 1), orient(hr, SCALE)
 
+    def network_input(self, lr):
+        """A low-resolution image as the network takes it."""
+        return lr
+
     def stream(self, start=0):
         """Batches from number ``start`` on, endlessly; a thread prepares the next while the last is in use."""
         with ThreadPoolExecutor(1) as worker:
@@ -133,18 +147,16 @@ class Patches:
                 yield ready.result()
 
 
-def srcnn_input(lr: np.ndarray) -> np.ndarray:
-    """The SRCNN's input: an image (h, w, 3) in [0, 255] upscaled by bicubic interpolation to whole grey levels."""
-    return bicubic_upscale(to_uint8(lr)).astype(np.float32)
+class EnlargedPatches(Patches):
+    """The patches for the SRCNN: the low-resolution ones enlarged by bicubic interpolation, both without a border."""
 
+    BORDER = 2 * SCALE  # pixels that lack the context which they have in a whole image
 
-def srcnn_batch(lr: np.ndarray, hr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A batch for the SRCNN: the inputs upscaled, and both without a border of 8 pixels, where there is no context."""
-    border = 2 * SCALE
-    large = np.stack([srcnn_input(patch) for patch in lr])
-    return tuple(side[:, border:-border, border:-border] for side in (large, hr))
+    def __getitem__(self, n):
+        inside = slice(self.BORDER, -self.BORDER)
+        lr, hr = super().__getitem__(n)
+        enlarged = np.stack([self.network_input(patch) for patch in lr])
+        return enlarged[:, inside, inside], hr[:, inside, inside]
 
-
-def training_pair(method, batch):
-    """A batch of patches as ``train_on_batch`` takes it: inputs and originals."""
-    return srcnn_batch(*batch) if method == "srcnn" else batch
+    def network_input(self, lr):
+        return bicubic_upscale(to_uint8(lr)).astype(np.float32)

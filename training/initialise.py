@@ -76,6 +76,10 @@ class FastTail(layers.Layer):
 
 
 def with_fast_tail(model: keras.Model) -> keras.Model:
-    """The same generator, weights shared, with a ``FastTail``."""
-    x = FastTail(model.get_layer("up2_prelu"), model.get_layer("tail"))(model.get_layer("up2").output)
-    return keras.Model(model.input, model.get_layer("to_0_255")(DepthToSpace()(x)), name=model.name)
+    """The same generator, weights shared, with a ``FastTail``; another network as it is."""
+    if not any(layer.name == "tail" for layer in model.layers):
+        return model
+    tail = model.get_layer("tail")
+    x = FastTail(model.get_layer("up2_prelu"), tail)(model.get_layer("up2").output)
+    x = DepthToSpace(dtype=tail.dtype_policy)(x)
+    return keras.Model(model.input, model.get_layer("to_0_255")(x), name=model.name)

@@ -10,9 +10,6 @@ from keras import layers, ops
 
 from superres import SCALE
 
-# The perceptual loss is the sum of its terms, weighted so. See ``training.adversarial.Trainer``.
-WEIGHTS = {"content": 1.0, "adversarial": 0.1, "pixel": 10.0, "checkerboard": 5.0}
-
 # VGG19's layers whose features are compared; `block3_conv1` and `convNM` belong to truncated and distilled networks.
 CONTENT_LAYERS = {
     "block1_conv2", "block2_conv2", "block3_conv1", "block4_conv4", "block5_conv4", "conv41", "conv44", "conv51",
@@ -70,6 +67,10 @@ def checkerboard_loss(hr, sr):
         return profiles / (ops.mean(size, axis=(1, 2), keepdims=True) + 0.5)
 
     return ops.mean(ops.square(profile(hr) - profile(sr)))
+
+
+# Terms of the loss that compare an image with the original pixel by pixel.
+PIXEL_LOSSES = {"l2": l2_loss, "pixel": l1_loss, "checkerboard": checkerboard_loss}
 
 
 def adversarial_loss(real, fake):

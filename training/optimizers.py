@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from training.settings import BETAS, GRADIENT_NORM, WARM_UP
+
 
 class Muon(keras.optimizers.Adam):
     """Muon (Jordan et al. 2024) for convolutions, Adam for vectors and for convolutions from or to RGB.
@@ -57,14 +59,11 @@ def orthogonalised(matrices):
 
 
 def optimizer(kind: type, **options) -> keras.optimizers.Optimizer:
-    """Muon or Adam with the settings of all runs; gradients are clipped to a global norm of 0.5.
-
-    kind: the class.  options: its own. The learning rate is set while it trains: see ``learning_rate``.
-    """
-    return kind(0.0, beta_1=0.9, beta_2=0.99, global_clipnorm=0.5, **options)
+    """An optimizer of a class, ``Muon`` or Adam, with the settings of all runs; see ``learning_rate`` for its rate."""
+    return kind(0.0, *BETAS, global_clipnorm=GRADIENT_NORM, **options)
 
 
-def learning_rate(peak: float, step: int, progress: float, warm_up: int = 100) -> float:
-    """A linear warm-up over the first steps to ``peak``, a cosine decay to 1e-6 as ``progress`` goes from 0 to 1."""
+def learning_rate(peak: float, step: int, progress: float) -> float:
+    """A linear warm-up over ``WARM_UP`` steps to ``peak``, a cosine decay to 1e-6 as ``progress`` goes from 0 to 1."""
     decay = (1 + math.cos(math.pi * min(progress, 1))) / 2
-    return min(step / warm_up, 1) * (1e-6 + (peak - 1e-6) * decay)
+    return min(step / WARM_UP, 1) * (1e-6 + (peak - 1e-6) * decay)

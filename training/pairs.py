@@ -4,8 +4,8 @@
     python -m training.pairs runs/originals/DIV2K --data DIV2K --count 1000        # the same, originals for targets
 
 The folder gets 00000_LRx4.png (64x64) and 00000_HR.png (256x256), ...: ``--data`` of ``training.train`` takes it as it
-is. A teacher is a network of the ncnn library, as NAME.param and NAME.bin, from RGB in [0, 1] to the same x4, such as
-Real-ESRGAN's (Wang et al. 2021). The same command again goes on where it ended.
+is. A teacher is a network of the ncnn library, NAME.param and NAME.bin, from "data", RGB in [0, 1], to "output", the
+same x4, such as Real-ESRGAN's (Wang et al. 2021). The same command again goes on where it ended.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from superres import SCALE
+from superres import SCALE, quiet
 from superres.images.degrade import photograph
 from superres.images.files import save_image
 from superres.images.image import to_uint8
@@ -29,25 +29,28 @@ REGION = 88  # of the photograph that is degraded, in low-resolution pixels: JPE
 class Teacher:
     """A x4 network of the ncnn library on the processor: uint8 (h, w, 3) to uint8 (4h, 4w, 3)."""
 
-    def __init__(self, stem: str, inputs: str = "data", outputs: str = "output"):
+    def __init__(self, stem: str):
         """Raises FileNotFoundError without ``stem``.param or .bin, ValueError for damaged ones."""
         import ncnn
 
-        self.net, self.names = ncnn.Net(), (inputs, outputs)
+        self.net = ncnn.Net()
         for suffix, load in ((".param", self.net.load_param), (".bin", self.net.load_model)):
             if not Path(stem + suffix).is_file():
                 raise FileNotFoundError(f"no such file of a teacher: {stem + suffix}")
-            if load(stem + suffix):
+            with quiet():
+                failed = load(stem + suffix)
+            if failed:
                 raise ValueError(f"{stem + suffix} is damaged, or not of the ncnn library")
-        self(np.zeros((8, 8, 3), np.uint8))
+        with quiet():
+            self(np.zeros((8, 8, 3), np.uint8))
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         import ncnn
 
         extractor = self.net.create_extractor()
         pixels = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / 255  # a Mat does not keep it alive
-        extractor.input(self.names[0], ncnn.Mat(pixels))
-        failed, result = extractor.extract(self.names[1])
+        extractor.input("data", ncnn.Mat(pixels))
+        failed, result = extractor.extract("output")
         large = np.array(result).transpose(1, 2, 0) if not failed else np.empty(0)
         if large.shape != (SCALE * image.shape[0], SCALE * image.shape[1], 3) or not np.isfinite(large).all():
             raise ValueError(f"the teacher makes {large.shape} of an image of {image.shape}, or no numbers")
@@ -56,7 +59,10 @@ class Teacher:
 
 def draw_pair(paths, noise, rng):
     """A degraded part of a photograph, with a margin for the teacher, and the original without: uint8 arrays."""
-    hr = read_hr(paths[rng.integers(len(paths))])
+    path = paths[rng.integers(len(paths))]
+    hr = read_hr(path)
+    if min(hr.shape[:2]) < (least := SCALE * (SIDE + 2 * MARGIN)):
+        raise ValueError(f"{path}: {hr.shape[1]}x{hr.shape[0]} pixels, expected at least {least}x{least}")
     hr = cut(hr, SCALE * REGION, SCALE, rng)[0]
     lr = photograph(hr, rng, noise)
     lr, (y, x) = cut(lr, SIDE + 2 * MARGIN, 1, rng)
@@ -75,7 +81,11 @@ def write_pairs(out: Path, folder: Path, count: int, noise=(0.0, 30.0), seed=0, 
     """Write the pairs that are missing of ``count``; pair ``n`` depends on the arguments but ``count`` alone.
 
     noise: a range, grey levels.  teacher: function of a degraded image; None takes the original for the target.
+
+    Raises FileNotFoundError for a folder without images, ValueError for an image or a range that is too small.
     """
+    if not 0 <= noise[0] <= noise[1] < np.inf or count < 1:
+        raise ValueError(f"expected noise from 0 up, and 1 pair or more; got {noise[0]} to {noise[1]}, {count} pairs")
     paths = find_originals(folder)
     out.mkdir(parents=True, exist_ok=True)
     for n in tqdm(range(count), unit="pair"):

@@ -14,26 +14,22 @@ import numpy as np
 from tqdm import tqdm
 
 from superres import SCALE
+from superres.images.files import read_image
 from training.adversarial import Trainer
-from training.data import SHARES, SOFT, Patches, read_hr, soften
+from training.data import Patches, finished_input, read_hr, soften
+from training.settings import SHARES, SOFT
 
-SOFT_COPIES = round(16 * SOFT)  # degraded copies of a photograph's softened version
-COPIES = 16 - SOFT_COPIES  # of the photograph as it is
+COPIES = 8  # degraded copies of a photograph, and as many of its softened version
 
 
 class Photographs(NamedTuple):
-    """Photographs, as they are or softened, and degraded copies of each: their pixels (n, 3), row by row."""
+    """All photographs one after the other, row by row, and where each of them is."""
 
-    hr: jax.Array
-    lr: jax.Array
-
-
-class Layout(NamedTuple):
-    """Where in the arrays of ``Photographs`` each photograph is, and which are in one folder."""
-
-    height: jax.Array  # of each photograph's copies, in pixels
+    hr: jax.Array  # (2, 16 n, 3), uint8: as they are, softened
+    lr: jax.Array  # (2, COPIES, n, 3), uint8: degraded copies of both
+    height: jax.Array  # of each photograph, in LR pixels
     width: jax.Array
-    start: jax.Array  # the number of LR pixels, of one copy each, before a photograph's
+    start: jax.Array  # the number of LR pixels before a photograph's
     folder_start: jax.Array  # each folder's first photograph
     folder_size: jax.Array  # photographs in each folder
 
@@ -41,31 +37,37 @@ class Layout(NamedTuple):
 class ResidentPatches(Patches):
     """The patches of ``Patches``, all photographs and degraded copies of each in the accelerator's memory.
 
-    Batch ``n`` depends on the arguments and on ``n`` alone; its first patches are the softened ones.
+    Batch ``n`` depends on the arguments and on ``n`` alone.
     """
 
     def __init__(self, folders, batch=16, patch=24, seed=0, shares=SHARES):
-        """The arguments and errors of ``Patches``."""
+        """The arguments and errors of ``Patches``, and ValueError for more pixels than an int32 can number."""
         super().__init__(folders, batch, patch, seed, shares)
-        self.soft = round(SOFT * batch)
+        if self.pixels >= 2**31:
+            raise ValueError(
+                f"the photographs have {self.pixels / 1e6:.0f} megapixels, --resident takes {2**31 / 1e6:.0f} at most"
+            )
         paths = [path for paths in self.folders for path in paths]
         with ThreadPoolExecutor() as pool:
             loaded = pool.map(self.load, range(len(paths)), paths)
-            sharp, soft = zip(*tqdm(loaded, total=len(paths), desc="photographs", unit="image"), strict=True)
-        sizes = np.array([hr.shape[:2] for hr, _ in sharp]) // SCALE
+            sizes, hr, lr = zip(*tqdm(loaded, total=len(paths), desc="photographs", unit="image"), strict=True)
+        sizes, counts = np.array(sizes), np.array([len(paths) for paths in self.folders])
         pixels = sizes.prod(axis=1)
-        counts = np.array([len(paths) for paths in self.folders])
-        layout = Layout(*map(jnp.asarray, (*sizes.T, np.cumsum(pixels) - pixels, np.cumsum(counts) - counts, counts)))
-        self.photographs = layout, join(sharp), join(soft)
+        arrays = np.concatenate(hr, 1), np.concatenate(lr, 2), *sizes.T, np.cumsum(pixels) - pixels
+        self.photographs = Photographs(*map(jnp.asarray, (*arrays, np.cumsum(counts) - counts, counts)))
 
     def load(self, index, path):
-        """A photograph and its copies, and the same of its softened version."""
+        """A photograph's size, its pixels as it is and softened, and those of the degraded copies; of a finished pair
+        the same input for all.
+        """
         rng = np.random.default_rng((self.seed, index))
-        hr = read_hr(path)
-        return [
-            (version, [self.degraded(version, rng) for _ in range(copies)])
-            for version, copies in ((hr, COPIES), (soften(hr, rng), SOFT_COPIES))
-        ]
+        hr, finished = read_hr(path), finished_input(path)
+        if finished:
+            versions, copies = [hr, hr], 2 * COPIES * [read_image(finished)[..., :3]]
+        else:
+            versions = [hr, soften(hr, rng)]
+            copies = [self.degraded(version, rng) for version in versions for _ in range(COPIES)]
+        return copies[0].shape[:2], np.reshape(versions, (2, -1, 3)), np.reshape(copies, (2, COPIES, -1, 3))
 
     def __getitem__(self, n):
         return jax.jit(self.draw)(self.photographs, n)
@@ -75,35 +77,24 @@ class ResidentPatches(Patches):
 
         The ``photographs`` are an argument of that code: read from this object, they would be a constant in it.
         """
-        layout, sharp, soft = photographs
-        keys = jax.random.split(jax.random.fold_in(jax.random.key(self.seed), n), 6)
+        hr, lr, *places, folder_start, folder_size = photographs
+        soft_key, *keys = jax.random.split(jax.random.fold_in(jax.random.key(self.seed), n), 7)
+        soft = jax.random.bernoulli(soft_key, SOFT, (self.batch,)).astype(int)
         folder, image, y, x, copy, orientation = (
             functools.partial(jax.random.randint, key, (self.batch,), 0) for key in keys
         )
         folder = folder(len(self.folders))
-        image = layout.folder_start[folder] + image(layout.folder_size[folder])
-        height, width, start = (array[image] for array in (layout.height, layout.width, layout.start))
+        image = folder_start[folder] + image(folder_size[folder])
+        height, width, start = (array[image] for array in places)
         y, x, orientation = y(height - self.patch + 1), x(width - self.patch + 1), orientation(8)
-
-        def patches(version, copies, part):
-            small = copies * start + copy(copies) * height * width, width, y, x, orientation
-            large = SCALE**2 * start, SCALE * width, SCALE * y, SCALE * x, orientation
-            sides = (version.lr, self.patch, small), (version.hr, SCALE * self.patch, large)
-            return [cut(pixels, side, *(each[part] for each in place)) for pixels, side, place in sides]
-
-        parts = patches(soft, SOFT_COPIES, slice(self.soft)), patches(sharp, COPIES, slice(self.soft, None))
-        return tuple(map(jnp.concatenate, zip(*parts, strict=True)))
+        small = window(self.patch, start, width, y, x, orientation)
+        large = window(SCALE * self.patch, SCALE**2 * start, SCALE * width, SCALE * y, SCALE * x, orientation)
+        soft, copy = soft[:, None, None], copy(COPIES)[:, None, None]
+        return lr[soft, copy, small].astype(jnp.float32), hr[soft, large].astype(jnp.float32)
 
 
-def join(loaded):
-    """Images and their degraded copies as ``Photographs``."""
-    hr, copies = zip(*loaded, strict=True)
-    sides = hr, [image for images in copies for image in images]
-    return Photographs(*(jnp.asarray(np.concatenate([image.reshape(-1, 3) for image in side])) for side in sides))
-
-
-def cut(pixels, side, start, width, y, x, orientation):
-    """Square patches (b, side, side, 3) of images that lie one after the other in ``pixels`` (n, 3), row by row.
+def window(side, start, width, y, x, orientation):
+    """Where the pixels of square patches (b, side, side) are in images that lie one after the other, row by row.
 
     For each patch: where its image starts, the image's width, the patch's place, one of eight orientations.
     """
@@ -112,7 +103,7 @@ def cut(pixels, side, start, width, y, x, orientation):
     rows, columns = jnp.where(orientation & 1, columns, rows), jnp.where(orientation & 1, rows, columns)
     rows = jnp.where(orientation & 2, side - 1 - rows, rows)
     columns = jnp.where(orientation & 4, side - 1 - columns, columns)
-    return pixels[start + (y + rows) * width + x + columns].astype(jnp.float32)
+    return start + (y + rows) * width + x + columns
 
 
 def resident_steps(trainer: Trainer, patches: ResidentPatches):
@@ -124,7 +115,7 @@ def resident_steps(trainer: Trainer, patches: ResidentPatches):
 
     def steps(count):
         first = int(trainer.optimizer.iterations)
-        groups = variables(trainer)
+        groups = trainer.state
         state = [[variable.value for variable in group] for group in groups]
         for n in range(first, first + count):
             state, terms = step(state, patches.photographs, n)
@@ -136,45 +127,34 @@ def resident_steps(trainer: Trainer, patches: ResidentPatches):
     return steps
 
 
-def variables(trainer):
-    """All that a step changes: weights, the variables of both optimizers, and what else changes in a forward pass."""
-    discriminator = trainer.discriminator.non_trainable_variables if trainer.discriminator else []
-    return [
-        trainer.network.trainable_variables,
-        trainer.discriminator_variables,
-        trainer.optimizer.variables,
-        trainer.discriminator_optimizer.variables,
-        [*discriminator, trainer.crop_seed.state],
-    ]
-
-
 def training_step(trainer, patches):
     """``Trainer.train_step`` on batch ``n`` as a function without side effects, to the new state and the terms."""
-    network, discriminator, *_, others = variables(trainer)
+    network, discriminator, *_, others = trainer.state
 
     def step(state, photographs, n):
         weights, discriminator_weights, optimizer, discriminator_optimizer, other_values = state
         lr, hr = patches.draw(photographs, n)
 
-        def losses(weights, discriminator_weights):
+        def losses(weights, discriminator_weights, shifts):
             values = [*weights, *discriminator_weights, *other_values]
             with keras.StatelessScope(zip([*network, *discriminator, *others], values, strict=True)) as scope:
-                terms = trainer.losses(lr, hr)
+                terms = trainer.losses(lr, hr, shifts)
             # Spectral normalisation assigns its kernels in the forward pass. Unlike a tape's, the gradient passes
             # through it.
             assigned = [[scope.get_current_value(variable) for variable in group] for group in (discriminator, others)]
             return (terms["loss"], terms.get("discriminator", 0.0)), (assigned, terms)
 
         _, gradient, ((discriminator_weights, other_values), terms) = jax.vjp(
-            losses, weights, discriminator_weights, has_aux=True
+            losses, weights, discriminator_weights, [jnp.zeros_like(hr), jnp.zeros_like(hr)], has_aux=True
         )
-        generator_gradients, _ = gradient((1.0, 0.0))
+        generator_gradients, _, by_shifts = gradient((1.0, 0.0))
         weights, optimizer = trainer.optimizer.stateless_apply(optimizer, generator_gradients, weights)
         if discriminator:
-            _, discriminator_gradients = gradient((0.0, 1.0))
+            _, discriminator_gradients, _ = gradient((0.0, 1.0))
             discriminator_weights, discriminator_optimizer = trainer.discriminator_optimizer.stateless_apply(
                 discriminator_optimizer, discriminator_gradients, discriminator_weights
             )
-        return [weights, discriminator_weights, optimizer, discriminator_optimizer, other_values], terms
+        state = [weights, discriminator_weights, optimizer, discriminator_optimizer, other_values]
+        return state, terms | trainer.gradient_sums(by_shifts)
 
     return step

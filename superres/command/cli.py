@@ -92,6 +92,10 @@ def make_parser():
         "--dtype", default="auto", choices=("auto", "float32", "bfloat16"),
         help="arithmetic; auto (default) is bfloat16 where the processor has it, about twice as fast, else float32",
     )  # fmt: skip
+    parser.add_argument(
+        "--trust", action="store_true",
+        help="beside each result, RESULT_trust.png: bright where SRGAN is likely to have invented detail",
+    )  # fmt: skip
     return parser
 
 
@@ -165,6 +169,8 @@ def inspect(job, options):
         make_folder(target.parent)
     files.check_target(target)
     files.image_format(target)
+    if options.trust:
+        check_trust(job, options)
     with warnings_as_lines(), quiet():
         if is_gif(source):
             gif = open_gif(source, MOST_PIXELS)
@@ -181,6 +187,30 @@ def make_folder(folder):
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise type(error)(f"{folder}: the folder cannot be made: {error.strerror}") from error
+
+
+def check_trust(job, options):
+    """Raise ValueError or OSError where ``--trust`` does not apply, or its picture exists."""
+    if options.method != "srgan" or is_gif(job.source):
+        raise ValueError(f"{job.source}: --trust is for images and the method srgan, got the method {options.method}")
+    path = trust_target(job.target)
+    if path.exists() and not job.replace:
+        raise FileExistsError(f"{path}: exists already: add --overwrite to replace it")
+    files.check_target(path)
+
+
+def trust_target(target):
+    return target.with_name(f"{target.stem}_trust.png")
+
+
+def trust_picture(image, result, options):
+    """How far SRGAN's result differs from SRResNet's, as a picture of the result's shape."""
+    from superres.images.measures import difference_map, heat_map  # here, as in ``method_function``
+    from superres.network.inference import upscale, upscaler_for
+    from superres.network.weights import load_generator
+
+    other = upscale(image, upscaler_for(load_generator("srresnet"), options.dtype))
+    return heat_map(difference_map(result, other), result.shape)
 
 
 def method_function(method, dtype="auto"):
@@ -211,11 +241,15 @@ def upscale_file(job, upscale, options, advance):
     with quiet():  # its warnings were shown
         image = files.read_image(job.source)
         exif = files.camera_data(job.source) | {Base.Software: signature(job.source)}
-    result = reduced(upscale(image, progress=advance), options.scale)
+    enlarged = upscale(image, progress=advance)
+    result = reduced(enlarged, options.scale)
+    trust = reduced(trust_picture(image, enlarged, options), options.scale) if options.trust else None
 
     def write():
         with files.atomic_write(job.target, job.replace) as file:
             files.write_image(file, job.target, result, options.quality, exif)
+        if trust is not None:
+            files.save_image(trust_target(job.target), trust)
 
     return write
 

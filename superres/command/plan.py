@@ -15,7 +15,7 @@ from superres.images.files import as_path, check_kind, format_of_suffix, softwar
 
 NAMED_METHODS = ("srgan", "photo", "srresnet", "srcnn", "bicubic")
 SCALES = (2, 3, SCALE)
-RESULT_ENDINGS = tuple(f"_x{scale}" for scale in SCALES)
+RESULT_ENDINGS = tuple(f"_x{scale}{map}" for scale in SCALES for map in ("", "_trust"))
 
 
 class Job(NamedTuple):

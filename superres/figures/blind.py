@@ -1,22 +1,21 @@
 """A blind test: crops of several methods in an order that only a key tells."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from IPython.display import HTML
 from matplotlib.figure import Figure
 
-from superres.figures.sheets import GAP, column_width, magnified, sheet, zoom
+from superres.figures.sheets import mosaic, zoom
 from superres.images.measures import psnr
 
 TRIALS_PER_ROW = 2
-WIDTH, HEIGHT = 132, 88  # of a crop in pixels: a sixth of the page at 100 %
+SIDE = 66  # of a crop in pixels: a sixth of the page at 200 %
 METHODS = "Bicubic", "SRResNet", "SRGAN"
 LETTERS = "ABC"
 
 
-@dataclass
-class Trial:
+class Trial(NamedTuple):
     """One crop of an original, by every method in the order in which they are shown."""
 
     category: str
@@ -40,40 +39,56 @@ def draw_trials(results, count=12, seed=0) -> list[Trial]:
         degradation = degradations[number % len(degradations)]
         images = results[degradation][category]
         height, width = images["Original"].shape[:2]
-        places = rng.integers((width - WIDTH + 1, height - HEIGHT + 1), size=(5, 2))
-        candidates = [zoom(images, (left, top, WIDTH, HEIGHT)) for left, top in places]
-        parts = max(candidates, key=lambda crops: crops["Original"].std())
+        places = rng.integers((width - SIDE + 1, height - SIDE + 1), size=(5, 2))
+        parts = max((zoom(images, (*place, SIDE, SIDE)) for place in places), key=lambda crops: crops["Original"].std())
         crops = {method: parts[method] for method in rng.permutation(METHODS)}
         trials.append(Trial(category, degradation, crops, parts["Original"]))
     return trials
 
 
 def blind_test(trials) -> Figure:
-    """The crops under numbers and letters, at 100 %, and below each its middle at 200 %."""
-    cells = [
-        (f"{number}{letter}", twice(crop))
-        for number, trial in enumerate(trials, start=1)
-        for letter, crop in zip(LETTERS, trial.crops.values(), strict=True)
-    ]
-    columns = TRIALS_PER_ROW * len(METHODS)
-    return sheet([cells[i : i + columns] for i in range(0, len(cells), columns)])
+    """The crops under numbers and letters, at 200 %."""
+    return mosaic(
+        {
+            f"{number}{letter}": crop
+            for number, trial in enumerate(trials, start=1)
+            for letter, crop in zip(LETTERS, trial.crops.values(), strict=True)
+        },
+        columns=TRIALS_PER_ROW * len(METHODS),
+    )
 
 
-def twice(crop):
-    width = column_width(TRIALS_PER_ROW * len(METHODS))
-    middle = crop[HEIGHT // 4 : HEIGHT * 3 // 4, WIDTH // 4 : WIDTH * 3 // 4]
-    gap = np.full((GAP // 4, width, 3), 255, np.uint8)
-    return np.vstack([magnified(crop, width), gap, magnified(middle, width)])
+def ballot(trials, summary: str) -> HTML:
+    """A key folded under ``summary``: which letter was which method, and which of them has the highest PSNR.
 
-
-def blind_key(trials, summary: str) -> HTML:
-    """Which letter was which method, and which of them has the highest PSNR; folded under ``summary``.
-
-    HTML, since nbconvert's Markdown does not fold a table.
+    Above it, where scripts run, a choice for every trial, and once all are made, how often each method was chosen.
+    Elsewhere (GitHub) the key is all that is left: the script makes the choices out of it.
     """
     rows = [("", *LETTERS, "Highest PSNR")]
     for number, trial in enumerate(trials, start=1):
         best = max(METHODS, key=lambda method, trial=trial: psnr(trial.original, trial.crops[method]))
         rows.append((f"{number} ({trial.category}, {trial.degradation})", *trial.crops, best))
     lines = "\n".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return HTML(f"<details><summary>{summary}</summary>\n<table>\n{lines}\n</table>\n</details>")
+    key = f"<details><summary>{summary}</summary>\n<table>\n{lines}\n</table>\n</details>"
+    return HTML(f"<div>\n{key}\n<script>{SCRIPT}</script>\n</div>")
+
+
+SCRIPT = """{
+  const key = document.currentScript.previousElementSibling;
+  const cells = [...key.querySelectorAll("tr")].map(row => [...row.cells].map(cell => cell.textContent));
+  const letters = cells[0].slice(1, -1), trials = cells.slice(1).map(row => row.slice(1));
+  const ballot = document.createElement("form");
+  ballot.innerHTML = trials.map((_, trial) => `<fieldset style="display: inline">${trial + 1} ` +
+    letters.map((letter, i) => `<label><input type="radio" name="${trial}" value="${i}">${letter}</label>`).join(" ") +
+    "</fieldset>").join(" ") + "<p><output></output></p>";
+  ballot.onchange = () => {
+    const votes = [...new FormData(ballot)].map(([trial, i]) => [trials[trial][i], trials[trial].at(-1)]);
+    const count = method => votes.filter(([pick]) => pick === method).length;
+    const methods = trials[0].slice(0, -1).sort();
+    const best = votes.filter(([pick, highest]) => pick === highest).length;
+    ballot.querySelector("output").textContent = votes.length < trials.length
+      ? `${votes.length} of ${trials.length}`
+      : methods.map(method => `${method} ${count(method)}`).join(", ") + `; highest PSNR ${best} of ${trials.length}`;
+  };
+  key.before(ballot);
+}"""

@@ -1,12 +1,15 @@
-"""The networks, drawn."""
+"""The networks, and spectra, drawn."""
 
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from superres.figures.page import WIDTH
+from superres import SCALE
+from superres.figures.page import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY_BLUE, VERMILION, WIDTH
+from superres.images.measures import radial_spectrum
 
-# Okabe and Ito's colours.
-IMAGE, CONVOLUTION, RESIDUAL, UPSCALING, OTHER = "#FFFFFF", "#56B4E9", "#E69F00", "#009E73", "#CC79A7"
+# Colours, and markers for those who print.
+STYLES = {"Bicubic": (BLUE, "s"), "SRResNet": (GREEN, "P"), "SRGAN": (VERMILION, "o"), "Original": (BLACK, "X")}
+IMAGE, CONVOLUTION, RESIDUAL, UPSCALING, OTHER = "#FFFFFF", SKY_BLUE, ORANGE, GREEN, PURPLE
 
 
 def draw_srcnn() -> Figure:
@@ -74,3 +77,19 @@ def draw_chain(axis, stages, notes):
         axis.add_patch(FancyArrowPatch((i + 0.43, 0), (i + 0.57, 0), arrowstyle="->", mutation_scale=12))
     for position, note in notes.items():
         axis.text(position, -0.72, note, ha="center", va="top", fontsize=10)
+
+
+def spectra(results) -> Figure:
+    """Radially averaged power spectra of some images side by side; results: {category: {method: image}}."""
+    figure = Figure((WIDTH / 96, 3.5), layout="constrained")
+    axes = figure.subplots(1, len(results), squeeze=False)[0]
+    for axis, (category, images) in zip(axes, results.items(), strict=True):
+        for method, image in images.items():
+            colour, marker = STYLES[method]
+            axis.semilogy(*radial_spectrum(image), color=colour, marker=marker, markevery=6, label=method)
+        axis.axvline(0.5 / SCALE, color=BLACK, linestyle=":")
+        axis.set_title(category, fontsize=11)
+        axis.set_xlabel("Cycles per pixel")
+    axes[0].set_ylabel("Power (grey levels squared)")
+    axes[0].legend()
+    return figure

@@ -6,11 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from superres.figures.page import DENSITY, DPI, WIDTH
+from superres.figures.page import DENSITY, DPI, GREEN, ORANGE, PURPLE, SKY_BLUE, WIDTH
 from superres.images.measures import psnr, psnr_ssim
 
-# Okabe and Ito's colours, told apart by colour-blind readers.
-BOX_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7")
+BOX_COLOURS = ORANGE, SKY_BLUE, GREEN, PURPLE
 GAP = 8 * DENSITY
 LINE = 18 * DENSITY  # of a title, in 10 pt
 BORDER = 2 * DENSITY
@@ -49,7 +48,7 @@ def close_up(images, window, boxes, original=None) -> Figure:
         factors.append(parts[0].shape[1] / box[2] / DENSITY)
         rows.append([("", cv2.copyMakeBorder(part, *[BORDER] * 4, cv2.BORDER_CONSTANT, value=rgb(colour)))
                      for part in parts])  # fmt: skip
-    return sheet(rows, [f"{factor:.0%}".replace("%", " %") for factor in factors])
+    return sheet(rows, [f"{factor:.0%}" for factor in factors])
 
 
 def grid(rows) -> Figure:

@@ -10,8 +10,8 @@ from superres.clips.reader import open_gif
 from superres.images.measures import (
     blur,
     changed_static_pixels,
-    coherence,
-    fine_detail,
+    consistency,
+    difference_map,
     flicker,
     markdown_table,
     over_sharpened,
@@ -19,16 +19,20 @@ from superres.images.measures import (
     psnr_ssim,
 )
 
-PROPERTIES = {"Fine detail": fine_detail, "Coherence": coherence}
 
+def metrics_table(images, original, low=None) -> Markdown:
+    """PSNR, SSIM and the no-reference blur measure of Crete et al. 2007 of every image, and the original's blur.
 
-def metrics_table(images, original) -> Markdown:
-    """PSNR, SSIM and the no-reference blur measure of Crete et al. 2007 of every image, and the original's blur."""
-    scores = [(title, *psnr_ssim(original, image), blur(image)) for title, image in images.items()]
-    rows = [(title, f"{psnr:.2f}", f"{ssim:.3f}", f"{blurred:.3f}") for title, psnr, ssim, blurred in scores]
-    return Markdown(
-        markdown_table(("", "PSNR (dB)", "SSIM", "Blur"), [*rows, ("Original", "", "", f"{blur(original):.3f}")])
-    )
+    low: where given, the input that the images were made from, whose consistency with each is one column more.
+    """
+    measured = {"PSNR (dB)": "{:.2f}", "SSIM": "{:.3f}", "Blur": "{:.3f}"}
+    measured |= {"Consistency (dB)": "{:.1f}"} if low is not None else {}
+    rows = []
+    for title, image in images.items():
+        scores = *psnr_ssim(original, image), blur(image), *([consistency(low, image)] if low is not None else [])
+        rows.append((title, *(form.format(score) for form, score in zip(measured.values(), scores, strict=True))))
+    rows.append(("Original", "", "", f"{blur(original):.3f}", *[""] * (len(measured) - 3)))
+    return Markdown(markdown_table(("", *measured), rows))
 
 
 def over_sharpening_table(results) -> Markdown:
@@ -79,35 +83,19 @@ def psnr_gains(images):
     return {method: value - base for method, value in values.items()}
 
 
-def categories_table(results) -> Markdown:
-    """Properties of the originals, and PSNR gains; results: {category: {method: image}}."""
-    rows = []
-    for category, images in results.items():
-        properties = [f"{measure(images['Original']):.2f}" for measure in PROPERTIES.values()]
-        gains = psnr_gains(images)
-        rows.append((category, *properties, *(f"{gain:+.2f}" for gain in gains.values())))
-    return Markdown(markdown_table(("", *PROPERTIES, *(f"{method} (dB)" for method in gains)), rows))
+def gains_table(results, heading, properties=None) -> Markdown:
+    """The PSNR of bicubic and by how many dB the others exceed it; results: {row: {method: image}}.
 
-
-def correlations(results):
-    """Spearman's rank correlation of the gains with each property, {(property, method): result}; results as above."""
-    gains = [psnr_gains(images) for images in results.values()]
-    tests = {}
-    for name, measure in PROPERTIES.items():
-        values = [measure(images["Original"]) for images in results.values()]
-        for method in gains[0]:
-            tests[name, method] = spearmanr(values, [gain[method] for gain in gains])
-    return tests
-
-
-def gains_table(results, heading) -> Markdown:
-    """The PSNR of bicubic and by how many dB the others exceed it; results: {row: {method: image}}."""
+    properties: {name: function of the original}, of columns in between.
+    """
     rows = []
     for name, images in results.items():
-        gains = psnr_gains(images)
-        bicubic = psnr(images["Original"], images["Bicubic"])
-        rows.append((name, f"{bicubic:.2f}", *(f"{gain:+.2f}" for gain in gains.values())))
-    return Markdown(markdown_table((heading, "Bicubic (dB)", *(f"{method} (dB)" for method in gains)), rows))
+        original, gains = images["Original"], psnr_gains(images)
+        measured = [f"{measure(original):.2f}" for measure in (properties or {}).values()]
+        bicubic = f"{psnr(original, images['Bicubic']):.2f}"
+        rows.append((name, *measured, bicubic, *(f"{gain:+.2f}" for gain in gains.values())))
+    header = heading, *(properties or {}), "Bicubic (dB)", *(f"{method} (dB)" for method in gains)
+    return Markdown(markdown_table(header, rows))
 
 
 def degradations_table(results) -> Markdown:
@@ -128,15 +116,22 @@ def degradations_table(results) -> Markdown:
     return Markdown(markdown_table(header, rows))
 
 
-def model_card_table(path) -> Markdown:
-    """The model card's comparison with the course's generator, as it stands there.
+def trust_table(results) -> Markdown:
+    """How well SRGAN's difference to SRResNet, and that to bicubic, predict its true error.
 
-    Raises ValueError where the card has none.
+    Rank correlations (Spearman) over the blocks of an image, and the first difference's share of the error: the median
+    of the images, the lowest and the highest. results: {degradation: {category: {method: image}}}.
     """
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
-    starts = [number for number, line in enumerate(lines) if line.startswith("| PSNR / distance |")]
-    if not starts:
-        raise ValueError(f"{path}: no table starts with '| PSNR / distance |'")
-    table = lines[starts[0] : lines.index("", starts[0])]
-    rows = [[cell.strip() for cell in line.strip()[1:-1].split("|")] for line in table]
-    return Markdown(markdown_table(rows[0], rows[2:]))
+    rows = []
+    for degradation, categories in results.items():
+        columns = zip(*map(predictions, categories.values()), strict=True)
+        rows.append((degradation, *(f"{np.median(c):.2f} ({min(c):.2f} to {max(c):.2f})" for c in columns)))
+    header = "Input", "SRGAN - SRResNet", "SRGAN - Bicubic", "SRGAN - SRResNet, of the error"
+    return Markdown(markdown_table(header, rows))
+
+
+def predictions(images):
+    error, *maps = (
+        difference_map(images[name], images["SRGAN"]).ravel() for name in ("Original", "SRResNet", "Bicubic")
+    )
+    return *(spearmanr(values, error).statistic for values in maps), maps[0].mean() / error.mean()

@@ -1,1 +1,1 @@
-"""What is done before and after training: packing photographs, averaging weights, learning curves, timings."""
+"""What is done after training: learning curves, timings."""
