@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from srgan import apply_srgan, bicubic_upscale
 from superres.clips import frames as module
-from superres.clips.frames import AVERAGED, CONTEXT, cover, find_changes, upscale_changes, upscale_frames
+from superres.clips.frames import AVERAGED, CONTEXT, find_changes, regions, upscale_changes, upscale_frames
 from superres.clips.reader import open_gif
 from superres.clips.writer import save_gif
 from superres.images.measures import flicker, psnr
@@ -215,12 +215,12 @@ def test_flickering_dither_becomes_static_and_nearer_to_the_original(dithered_cl
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 20), st.integers(0, 6), st.integers(0, 2**32))
-def test_cover_holds_everything_and_costs_no_more_than_one_rectangle(height, width, margin, dots, seed):
+def test_regions_hold_everything_and_cost_no_more_than_the_frame(height, width, margin, dots, seed):
     rng = np.random.default_rng(seed)
     mask = np.zeros((height, width), bool)
     mask[rng.integers(0, height, dots), rng.integers(0, width, dots)] = True
     rest, cost = mask.copy(), 0
-    for rows, columns in cover(mask, margin):
+    for rows, columns in regions(mask, margin):
         assert 0 <= rows.start < rows.stop <= height and 0 <= columns.start < columns.stop <= width
         assert mask[rows, columns].any()
         rest[rows, columns] = False

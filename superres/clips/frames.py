@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from scipy.ndimage import find_objects, label
 
 from superres import SCALE
-from superres.clips.boxes import NOWHERE, Box, bounds, bounds_within, cut_into_strips, enlarged, padded, relative, whole
+from superres.clips.boxes import NOWHERE, Box, bounds, cut_into_strips, enlarged, padded, relative, whole
 from superres.clips.reader import Gif
 from superres.images.image import check_image
 
@@ -28,8 +29,6 @@ MEAN_WINDOW, MEAN_STEP = 3, 6
 
 # Results averaged per pixel under noise: more gain little PSNR, and each costs a run of the network.
 AVERAGED = 8
-
-BLOCK = 8  # low-resolution pixels: regions are split at multiples of it
 
 # Low-resolution pixels that are upscaled at once, and that are merged at once: they bound the memory beyond the result.
 UPSCALED_AT_ONCE, MERGED_AT_ONCE = 2**19, 2**14
@@ -174,10 +173,11 @@ class UpscaledClip:
         before, self.frame = self.frame, frame
         changed = differs(frame, before)
         fresh = np.zeros(changed.shape, bool)
-        for window in windows(changed, DITHER_WINDOW // 2):
+        if changed.any():
+            window = padded(bounds(changed), DITHER_WINDOW // 2)
             fresh[window] = self.count_changes(window, changed[window])
         self.changed[self.box] = False
-        for region in cover(fresh, self.context):
+        for region in regions(fresh, self.context):
             for box in cut_into_strips(region, UPSCALED_AT_ONCE):
                 new = self.upscale(box)
                 for part in cut_into_strips(box, MERGED_AT_ONCE):
@@ -218,15 +218,6 @@ class UpscaledClip:
         return any_channel(changed)
 
 
-def windows(mask, margin):
-    """Boxes that do not overlap and hold all true pixels of a mask (h, w), each with ``margin`` pixels around it."""
-    rows = cv2.dilate(mask.any(1, keepdims=True).astype(np.uint8), np.ones((2 * margin + 1, 1), np.uint8))
-    edges = np.flatnonzero(np.diff(rows[:, 0], prepend=0, append=0))
-    for top, bottom in edges.reshape(-1, 2):
-        _, columns = padded(bounds(mask[top:bottom]), margin)
-        yield np.s_[top:bottom, columns]
-
-
 def differs(image, other):
     """Mask of the pixels that differ in any channel, bool (h, w)."""
     return any_channel(image != other)
@@ -261,31 +252,12 @@ def like(weight, image):
     return weight.astype(np.float32).reshape(*weight.shape, *[1] * (image.ndim - 2))
 
 
-def cover(mask, margin):
-    """Boxes that together cover the true pixels of a mask, bool (h, w).
-
-    Starts from the bounding box and splits it at multiples of ``BLOCK`` pixels while that reduces the total area, in
-    which each box counts with ``margin`` pixels around it, clipped to the mask.
-    """
-    rows, columns = (range(0, length, BLOCK) for length in mask.shape)
-    blocks = np.logical_or.reduceat(np.logical_or.reduceat(mask, rows, axis=0), columns, axis=1)
-
-    def cost(box):
-        return mask[padded(enlarged(box, BLOCK), margin)].size
-
-    def cut(box):
-        rows, columns = box
-        pairs = [(np.s_[rows.start : y, columns], np.s_[y : rows.stop, columns]) for y in inner(rows)]
-        pairs += [(np.s_[rows, columns.start : x], np.s_[rows, x : columns.stop]) for x in inner(columns)]
-        pairs = [[bounds_within(blocks, half) for half in pair] for pair in pairs]
-        best = min(pairs, key=lambda pair: sum(map(cost, pair)), default=None)
-        if best is None or sum(map(cost, best)) >= cost(box):
-            return [bounds_within(mask, enlarged(box, BLOCK))]
-        return [*cut(best[0]), *cut(best[1])]
-
-    return cut(bounds(blocks)) if blocks.any() else []
-
-
-def inner(side):
-    """The places at which a slice can be divided."""
-    return range(side.start + 1, side.stop)
+def regions(mask, margin):
+    """Boxes that together hold the true pixels of a mask (h, w), so far apart that their margins do not touch."""
+    boxes, before = find_objects(label(mask)[0]), None
+    while len(boxes) != before:
+        before, grown = len(boxes), np.zeros(mask.shape, bool)
+        for box in boxes:
+            grown[padded(box, margin)] = True
+        boxes = find_objects(label(grown)[0] * mask)
+    return boxes
