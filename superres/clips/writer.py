@@ -1,6 +1,6 @@
 """Writing animated GIFs frame by frame; a static pixel keeps its colour.
 
-Pillow encodes the pixels and starts the palettes; the blocks around them are written here, since Pillow collects all
+Pillow encodes the pixels; the blocks around them are written here, since Pillow collects all
 frames in memory before it saves. Section numbers are those of the GIF89a specification,
 https://www.w3.org/Graphics/GIF/spec-gif89a.txt
 """
@@ -29,7 +29,6 @@ LONGEST = 65535 * 10  # milliseconds: delays are 16-bit, in hundredths of a seco
 
 EXACT_COLOURS = 2**13  # of more distinct colours, those of one 4x4x4 cell of RGB count as one
 CELLS = 64**3
-LUMA = 2, 4, 1  # approximate shares of R, G and B: in grey areas, where their variances are nearly equal, G is divided
 OFF_TIES = 0.1  # grey levels: means of even gradients lie on whole and half levels, where rounding hangs on a pixel
 
 PIXELS_AT_ONCE = 2**19  # so that little memory is needed beside the frames
@@ -286,7 +285,7 @@ def split(colours, counts):
         weights, values = counts[members], colours[members]
         mean = np.average(values, axis=0, weights=weights)
         variances = np.average((values - mean) ** 2, axis=0, weights=weights)
-        axis = (LUMA * variances).argmax()
+        axis = variances.argmax()
         return -variances[axis] * np.sqrt(weights.sum()), members[0], axis, mean[axis] + OFF_TIES, members
 
     groups = [group(np.arange(len(colours)))]
