@@ -153,10 +153,13 @@ def test_a_mean_of_results_is_exact_to_half_a_level(rng):
         assert np.abs(frame[16:20, 16:20] - seen.mean(0)[16:20, 16:20]).max() <= 0.5
 
 
+@pytest.mark.parametrize("noise", [2, 40])
 @pytest.mark.parametrize("shape", [(30, 40), (30, 40, 3)])
-def test_large_frames_are_upscaled_and_merged_in_parts(monkeypatch, rng, shape):
+def test_large_frames_are_upscaled_and_merged_in_parts(monkeypatch, rng, shape, noise):
     frames = [rng.integers(0, 256, shape, np.uint8) for _ in range(2)]
-    frames += [np.clip(frames[1] + rng.integers(-2, 3, shape), 0, 255).astype(np.uint8) for _ in range(3)]
+    for _ in range(3):
+        step = rng.integers(-noise, noise + 1, shape) * (rng.random(shape) < 0.3)
+        frames.append(np.clip(frames[1] + step, 0, 255).astype(np.uint8))
     whole = list(upscale_frames(frames, bicubic_upscale))
     monkeypatch.setattr(module, "UPSCALED_AT_ONCE", 300)
     monkeypatch.setattr(module, "MERGED_AT_ONCE", 100)
@@ -181,6 +184,17 @@ def test_changes_are_where_the_result_differs(rng, channels):
             changed[change.box] = change.changed
             expected = np.atleast_3d(clip[number] != clip[number - 1]).any(-1) if number else True
             np.testing.assert_array_equal(changed, np.broadcast_to(expected, changed.shape))
+
+
+def test_what_changed_before_is_not_said_again(rng):
+    """All changes, then two corners: what lies between them is within their box, and the same."""
+    frames = [rng.integers(0, 256, (64, 64, 3), np.uint8)]
+    frames.append(255 - frames[0])
+    frames.append(frames[1].copy())
+    frames[2][:4, :4] ^= 255
+    frames[2][-4:, -4:] ^= 255
+    *_, change = upscale_changes(frames, bicubic_upscale, context=2)
+    assert change.changed.shape == (256, 256) and not change.changed[64:-64, 64:-64].any()
 
 
 def test_frames_that_repeat_are_upscaled_once(rng):

@@ -120,12 +120,18 @@ def test_a_small_spot_keeps_its_colour_and_noise_its_detail(tmp_path):
 
 
 def test_even_areas_keep_their_levels_beside_many_colours(tmp_path):
-    frame = noise((120, 160, 3)) // 2
+    frame = noise((240, 320, 3)) % 24 + 90
     frame[:40], frame[40:80] = 100, 104
     save_gif(tmp_path / "a.gif", [frame], 0)
     [back], _, _ = read_gif(tmp_path / "a.gif")
     np.testing.assert_array_equal(back[:80], frame[:80])
-    assert abs((back[80:] - frame[80:].astype(float)).mean()) < 0.25
+
+
+def test_a_photograph_of_256_greys_keeps_them_to_one_level(tmp_path):
+    frame = noise((64, 64))
+    save_gif(tmp_path / "a.gif", [frame], 0)
+    [back], _, _ = read_gif(tmp_path / "a.gif")
+    assert cv2.absdiff(back, np.dstack([frame] * 3)).max() <= 1
 
 
 def test_static_pixels_do_not_change_in_a_file_of_many_colours(tmp_path):
@@ -167,6 +173,7 @@ def test_palette_is_nearer_than_median_cut(tmp_path):
     [back], _, _ = read_gif(tmp_path / "a.gif")
     median_cut = np.asarray(Image.fromarray(frame).quantize(255).convert("RGB"))
     assert cv2.PSNR(frame, back) > cv2.PSNR(frame, median_cut) + 0.5
+    assert abs(back.mean() - frame.mean()) < 0.25
 
 
 def panning():
@@ -195,14 +202,14 @@ def test_values_that_another_processor_rounds_differently_change_few_pixels(tmp_
         return np.array(list(open_gif(tmp_path / "a.gif")))
 
     differ = []
-    for _ in range(3):
+    for _ in range(8):
         step = (rng.random(frames.shape) < 1 / 5000) * rng.choice([-1, 1], frames.shape)
         for k in range(1, len(frames)):
             static = (frames[k] == frames[k - 1]).all(-1)
             step[k][static] = step[k - 1][static]
         others = np.clip(frames + step, 0, 255).astype(np.uint8)
         differ.append((shown(frames) != shown(others)).any(-1).mean())
-    assert 0 < np.mean(differ) < 0.01
+    assert 0 < np.mean(differ) < 0.006
 
 
 def test_a_noisy_frame_is_drawn_where_that_brings_it_nearer(tmp_path):

@@ -1,6 +1,6 @@
 """Writing animated GIFs frame by frame; a static pixel keeps its colour.
 
-Pillow encodes the pixels and starts the palettes; the blocks around them are written here, since Pillow collects all
+Pillow encodes the pixels; the blocks around them are written here, since Pillow collects all
 frames in memory before it saves. Section numbers are those of the GIF89a specification,
 https://www.w3.org/Graphics/GIF/spec-gif89a.txt
 """
@@ -29,7 +29,6 @@ LONGEST = 65535 * 10  # milliseconds: delays are 16-bit, in hundredths of a seco
 
 EXACT_COLOURS = 2**13  # of more distinct colours, those of one 4x4x4 cell of RGB count as one
 CELLS = 64**3
-LUMA = 2, 4, 1  # approximate shares of R, G and B: in grey areas, where their variances are nearly equal, G is divided
 OFF_TIES = 0.1  # grey levels: means of even gradients lie on whole and half levels, where rounding hangs on a pixel
 
 PIXELS_AT_ONCE = 2**19  # so that little memory is needed beside the frames
@@ -243,17 +242,16 @@ class Quantiser:
             counts += np.bincount(places, minlength=len(codes))
             sums += [np.bincount(places, channel, len(codes)) for channel in rgb_of(strip).T]
         used = np.flatnonzero(counts)
-        if not len(used):
-            self.palette = np.zeros(1, np.uint32)
-            return
-        colours, counts, sums = rgb_of(codes[used]).astype(float), counts[used], sums[:, used]
-        groups = split(colours, counts)
-        sizes = np.bincount(groups, counts)
-        means = np.stack([np.bincount(groups, channel) / sizes for channel in sums], axis=1)
-        palette = (means + OFF_TIES).round()
+        counts, sums = counts[used], sums[:, used].T
+        palette = np.zeros((1, 3))
+        if len(used):
+            palette = np.array(
+                [sums[group].sum(0) / counts[group].sum() for group in split(rgb_of(codes[used]), counts)]
+            )
+        palette = (palette + OFF_TIES).round()
         self.palette = palette.astype(np.uint32) @ np.uint32([1 << 16, 1 << 8, 1])
         self.table = np.zeros(len(codes), np.uint8)
-        self.table[used] = KDTree(palette).query((sums / counts).T)[1]
+        self.table[used] = KDTree(palette).query(sums / counts[:, np.newaxis])[1]
 
     def index(self, codes):
         """Which colours of the palette stand for those of the image, codes (n,): uint8 (n,)."""
@@ -277,7 +275,7 @@ def distinct(strips):
 
 
 def split(colours, counts):
-    """Divide distinct colours (n, 3) into up to ``COLOURS`` groups: the number of each one's group, (n,).
+    """Divide distinct colours (n, 3), which occur so often, into up to ``COLOURS`` groups: their positions in each.
 
     The group of the largest variance, times the square root of its count, is divided at its mean until there are enough
     (Linde, Buzo and Gray 1980). With the count itself large smooth areas would take most colours, in larger files.
@@ -287,20 +285,17 @@ def split(colours, counts):
         weights, values = counts[members], colours[members]
         mean = np.average(values, axis=0, weights=weights)
         variances = np.average((values - mean) ** 2, axis=0, weights=weights)
-        axis = (LUMA * variances).argmax()
-        return -variances[axis] * np.sqrt(weights.sum()), members[0], members, axis, mean[axis] + OFF_TIES
+        axis = variances.argmax()
+        return -variances[axis] * np.sqrt(weights.sum()), members[0], axis, mean[axis] + OFF_TIES, members
 
     groups = [group(np.arange(len(colours)))]
     while len(groups) < COLOURS and groups[0][0] < 0:
-        *_, members, axis, mean = heapq.heappop(groups)
+        _, _, axis, mean, members = heapq.heappop(groups)
         values = colours[members, axis]
         low = values <= min(mean, values.max() - 1)
         heapq.heappush(groups, group(members[low]))
         heapq.heappush(groups, group(members[~low]))
-    numbers = np.empty(len(colours), np.intp)
-    for number, (_, _, members, *_) in enumerate(groups):
-        numbers[members] = number
-    return numbers
+    return [members for *_, members in groups]
 
 
 # A colour's code is the number 0xRRGGBB, uint32.
