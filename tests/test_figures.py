@@ -123,8 +123,8 @@ def test_tables_hold_what_was_measured(image, tmp_path):
     assert row == f"| Same | {psnr:.2f} | {ssim:.3f} | {measures.blur(image[::-1]):.3f} |"
     assert original == f"| Original |  |  | {measures.blur(image):.3f} |"
     low, large = image, image.repeat(4, axis=0).repeat(4, axis=1)
-    row, original = figures.metrics_table({"Large": large}, large, low).data.splitlines()[2:]
-    assert row.endswith(f"| {measures.consistency(low, large):.1f} |") and original.endswith(" |  |")
+    row, original = figures.metrics_table({"Turned": large[::-1]}, large, low).data.splitlines()[2:]
+    assert row.endswith(f"| {measures.consistency(low, large[::-1]):.1f} |") and original.endswith(" |  |")
     frames = [image, image]
     save_gif(tmp_path / "a.gif", [image, 255 - image], [40, 60], loop=None)
     row = figures.gif_table({"Clip": tmp_path / "a.gif"}, {"Clip": frames}).data.splitlines()[-1]
