@@ -55,6 +55,7 @@ def test_discriminator_is_the_unet_of_real_esrgan(rng):
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.usefixtures("bfloat16")
 def test_discriminator_knows_no_colours(policy, rng):
     """What does not change from pixel to pixel does not change its judgement."""
     keras.config.set_dtype_policy(policy)
@@ -76,6 +77,7 @@ def test_all_of_the_discriminators_convolutions_have_a_norm_of_1(rng):
         assert np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), 2) == pytest.approx(1, rel=0.05)
 
 
+@pytest.mark.usefixtures("bfloat16")
 def test_in_mixed_precision_the_discriminators_kernels_take_small_steps(rng):
     """Twenty steps of 1e-5 at most in directions that change no kernel's norm arrive, though each is normalised."""
     keras.config.set_dtype_policy("mixed_bfloat16")

@@ -15,7 +15,7 @@ def test_batches_depend_on_seed_and_number_alone(photos):
         np.testing.assert_array_equal(a, b)
     streamed = [lr for _, (lr, _) in zip(range(3), other.stream(199), strict=False)]
     np.testing.assert_array_equal(streamed[1], one[200][0])
-    assert not np.array_equal(streamed[0], streamed[1])
+    assert not np.array_equal(streamed[0], streamed[1]) and not np.array_equal(streamed[1], streamed[2])
     assert not np.array_equal(one[200][0], data.Patches([photos], batch=4, patch=16, seed=6)[200][0])
 
 

@@ -268,6 +268,25 @@ def test_an_interruption_leaves_the_folder_as_it_was(tmp_path, stop, existing):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == ({"a.gif": b"old"} if existing else {})
 
 
+def test_arrays_of_frames_and_durations(tmp_path):
+    for frames in (noise((3, 5, 6, 3)), noise((3, 5, 6))):
+        save_gif(tmp_path / "a.gif", frames, np.array([10, 20, 30]))
+        gif = open_gif(tmp_path / "a.gif")
+        assert gif.durations == (10, 20, 30) and gif.size == (6, 5)
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_what_appears_where_nothing_was_shown_is_drawn(tmp_path, level):
+    """Even black, which is nearer to what the screen holds there than any colour of the palette."""
+    frames = [np.dstack([noise((40, 60, 3)), np.full((40, 60), 255, np.uint8)]) for _ in range(2)]
+    frames[0][:20] = 0
+    frames[1] = np.dstack([noise((40, 60, 3), 1), np.full((40, 60), 255, np.uint8)])
+    frames[1][5:9, 5:9, :3] = level
+    save_gif(tmp_path / "a.gif", frames, 40)
+    _, back = open_gif(tmp_path / "a.gif")
+    assert back.shape[2] == 4 and (back[..., 3] == 255).all()
+
+
 RGB = np.zeros((2, 2, 3), np.uint8)
 
 
@@ -294,7 +313,16 @@ RGB = np.zeros((2, 2, 3), np.uint8)
         ([RGB], [[40]], 0, r"a duration is .40."),
         ([RGB], float("nan"), 0, "a duration is nan"),
         ([RGB], (40 for _ in range(1)), 0, "a duration is <generator"),
+        ([RGB], np.array(40), 0, r"a duration is array\(40\) ms"),
+        ([RGB], np.array([[40]]), 0, r"a duration is array\(\[\[40\]\]\) ms"),
+        ([RGB], {0: 40}, 0, r"a duration is \{0: 40\} ms"),
+        ([RGB], True, 0, "a duration is True ms"),
+        ([RGB], ["40"], 0, "a duration is '40' ms"),
+        ([RGB], 40, True, "loop is True"),
         (None, 40, 0, "frames are NoneType"),
+        (RGB, 40, 0, r"frames are one image of shape \(2, 2, 3\), expected a list of images"),
+        (np.dstack([RGB, RGB[..., :1]]), 40, 0, r"frames are one image of shape \(2, 2, 4\)"),
+        (RGB[..., 0], 40, 0, r"frames are one image of shape \(2, 2\)"),
     ],
 )
 def test_invalid_arguments_are_refused(tmp_path, frames, durations, loop, message):

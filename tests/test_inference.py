@@ -137,6 +137,7 @@ def test_the_same_network_under_other_names_runs_in_strips(photo):
 
 
 @pytest.mark.filterwarnings("ignore:this processor has no bfloat16")
+@pytest.mark.usefixtures("bfloat16")
 def test_the_same_layers_connected_otherwise_run_as_they_are(photo):
     model = courses_generator(skip=False)
     for dtype in ("float32", "bfloat16"):
@@ -200,6 +201,7 @@ def test_a_model_that_runs_only_eagerly_is_refused(rng):
 
 
 @pytest.mark.filterwarnings("ignore:this processor has no bfloat16")
+@pytest.mark.usefixtures("bfloat16")
 def test_results_do_not_depend_on_the_users_keras_settings(photo, tmp_path):
     config = keras.config
     usual = config.image_data_format(), config.dtype_policy(), config.floatx()
@@ -207,7 +209,7 @@ def test_results_do_not_depend_on_the_users_keras_settings(photo, tmp_path):
         randomise(model).save_weights(tmp_path / f"{name}.weights.h5")
 
     def results():
-        models = [weights.load.__wrapped__(str(path), None) for path in sorted(tmp_path.iterdir())]
+        models = [weights.load.__wrapped__(str(path), None, shared=True) for path in sorted(tmp_path.iterdir())]
         return [apply_srgan(photo, model, dtype=dtype) for model in models for dtype in ("float32", "bfloat16")]
 
     expected = results()
@@ -250,6 +252,7 @@ def test_changed_weights_count_at_once(make, photo):
 
 
 @pytest.mark.filterwarnings("ignore:this processor has no bfloat16")
+@pytest.mark.usefixtures("bfloat16")
 def test_bfloat16_is_close_to_float32(photo):
     from superres.network.weights import load_generator
 
@@ -260,6 +263,7 @@ def test_bfloat16_is_close_to_float32(photo):
 
 @pytest.mark.filterwarnings("ignore:this processor has no bfloat16")
 @pytest.mark.parametrize("make", [lambda: generator(blocks=1, channels=4), srcnn])
+@pytest.mark.usefixtures("bfloat16")
 def test_a_model_is_made_ready_once_and_let_go(make):
     model = randomise(make())
     assert upscaler_for(model) is upscaler_for(model)
@@ -281,6 +285,7 @@ def native(request, monkeypatch):
 
 
 @pytest.mark.parametrize("native, dtype", [(True, "bfloat16"), (False, "float32")], indirect=["native"])
+@pytest.mark.usefixtures("bfloat16")
 def test_auto_is_bfloat16_where_the_hardware_has_it(native, dtype, rng):
     model, image = randomise(generator(blocks=1, channels=4)), rng.integers(0, 256, (9, 7, 3), np.uint8)
     assert upscaler_for(model) is upscaler_for(model, "auto") is upscaler_for(model, dtype)
@@ -290,6 +295,7 @@ def test_auto_is_bfloat16_where_the_hardware_has_it(native, dtype, rng):
 
 
 @pytest.mark.parametrize("native, count", [(True, 0), (False, 1)], indirect=["native"])
+@pytest.mark.usefixtures("bfloat16")
 def test_bfloat16_without_hardware_warns_once_and_works(native, count, recwarn, rng):
     model, image = randomise(generator(blocks=1, channels=4)), rng.integers(0, 256, (9, 7, 3), np.uint8)
     results = [apply_srgan(image, model, dtype="bfloat16") for _ in range(2)]
@@ -299,23 +305,26 @@ def test_bfloat16_without_hardware_warns_once_and_works(native, count, recwarn, 
 
 
 @pytest.mark.parametrize(
-    "gpus, flags, native",
+    "gpus, flags, limit, native",
     [
-        ([], "fma avx512_bf16 vnni", True),
-        ([], "fma amx_bf16", True),
-        ([], "fma avx512_bf16x avx512f", False),
-        ([], None, False),
-        ([{"compute_capability": (8, 0)}], "", True),
-        ([{"compute_capability": (7, 5)}], "amx_bf16", False),
-        ([{"compute_capability": (9, 0)}, {}], "", False),
+        ([], "fma avx512_bf16 vnni", "DEFAULT", True),
+        ([], "fma amx_bf16", "AVX512_CORE_AMX", True),
+        ([], "fma avx512_bf16 amx_bf16", "AVX2", False),
+        ([], "fma avx512_bf16 amx_bf16", "avx512_core", False),
+        ([], "fma avx512_bf16x avx512f", "DEFAULT", False),
+        ([], None, "DEFAULT", False),
+        ([{"compute_capability": (8, 0)}], "", "AVX2", True),
+        ([{"compute_capability": (7, 5)}], "amx_bf16", "DEFAULT", False),
+        ([{"compute_capability": (9, 0)}, {}], "", "DEFAULT", False),
     ],
 )
-def test_bfloat16_is_the_hardwares(gpus, flags, native, monkeypatch):
+def test_bfloat16_is_the_hardwares(gpus, flags, limit, native, monkeypatch):
     def read_text(path):
         if flags is None:
             raise FileNotFoundError(path)
         return flags
 
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: gpu)
     monkeypatch.setattr(backend.Path, "read_text", read_text)

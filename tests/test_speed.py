@@ -19,6 +19,7 @@ def test_ways_run_in_turn_and_the_first_round_does_not_count(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:this processor has no bfloat16")
+@pytest.mark.usefixtures("bfloat16")
 def test_the_ways_are_what_they_are_called(rng):
     image = rng.integers(0, 256, (6, 5, 3), np.uint8)
     course, float32, bfloat16 = (way(image).astype(int) for way in speed.WAYS.values())

@@ -58,6 +58,7 @@ def test_every_function_names_what_is_wrong_with_an_image(function, image):
 
 
 @pytest.mark.filterwarnings("ignore:this processor has no bfloat16")
+@pytest.mark.usefixtures("bfloat16")
 def test_apply_srgan_computes_in_the_precision_asked_for(photo):
     exact, fast = (srgan.apply_srgan(photo[:24, :24], "srresnet", dtype=dtype) for dtype in ("float32", "bfloat16"))
     assert 0 < difference(exact, fast)[1] < 2

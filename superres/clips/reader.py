@@ -5,6 +5,7 @@ frames, and applies one frame's disposal to later frames that specify none. Sect
 specification, https://www.w3.org/Graphics/GIF/spec-gif89a.txt
 """
 
+import math
 import os
 import struct
 import warnings
@@ -16,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from superres import one_line
+from superres.clips.boxes import Box, shape, union, whole
 from superres.images.image import MAX_PIXELS, check_size
 
 KEEP, CLEAR, RESTORE = 1, 2, 3  # disposal methods (section 23); 0, unspecified, is treated as KEEP
@@ -28,7 +30,7 @@ NO_CONTROL = None, 0, 0  # transparent index, disposal and delay of an image wit
 class GifImage(NamedTuple):
     """One image of the file: its descriptor (section 20), control block (23) and the place of its pixel data (22)."""
 
-    box: tuple[int, int, int, int]  # left, top, width, height on the screen
+    box: Box  # on the screen
     palette: bytes
     transparent: int | None
     disposal: int
@@ -118,7 +120,7 @@ def checked_gif(path, max_pixels, stacklevel):
 def check_claim(file, size, images):
     """Raise ValueError if all frames together have more pixels than ``open_gif`` allows for a file of this size."""
     screen = size[0] * size[1]
-    claimed = sum(max(screen, image.box[2] * image.box[3]) for image in images)
+    claimed = sum(max(screen, math.prod(shape(image.box))) for image in images)
     most = max(MAX_PIXELS, PIXELS_PER_BYTE * os.fstat(file.fileno()).st_size)
     if claimed > most:
         frames = f"{len(images)} frames of {size[0]}x{size[1]} pixels"
@@ -132,35 +134,24 @@ def compose(path, size, images):
     and columns; that of the first frame is the whole screen.
     """
     screen = np.zeros(size[::-1], np.uint32)
-    disposed = np.s_[0 : size[1], 0 : size[0]]
+    disposed = whole(screen)
     with open(path, "rb") as file:
         for number, image in enumerate(images, start=1):
             try:
                 pixels = decode(file, image)
             except ValueError as error:
                 raise ValueError(f"{path}: frame {number} of the GIF is damaged: {error}") from error
-            left, top, width, height = image.box
-            box = np.s_[top : top + height, left : left + width]
-            area = screen[box]
+            area = screen[image.box]
             pixels = pixels[: area.shape[0], : area.shape[1]]  # an image may extend beyond the screen
             before = area.copy() if image.disposal in (RESTORE, RESTORE_4) else None
             np.copyto(area, pixels, where=pixels != 0)
             del pixels  # memory for whoever takes the screen
-            yield screen, union(box, disposed)
-            disposed = box
+            yield screen, union(image.box, disposed)
+            disposed = image.box
             if image.disposal == CLEAR:
                 area[:] = 0  # transparent, as in browsers, not the specification's background colour
             elif before is not None:
                 area[:] = before
-
-
-def union(box, other):
-    """The smallest box that holds two boxes, each of rows and columns: two slices."""
-    if any(side.start >= side.stop for side in box):
-        return other
-    if any(side.start >= side.stop for side in other):
-        return box
-    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(box, other, strict=True))
 
 
 def scan(file: BinaryIO, max_pixels: int) -> tuple[tuple[int, int], int | None, list[GifImage], list[str]]:
@@ -209,8 +200,8 @@ def scan(file: BinaryIO, max_pixels: int) -> tuple[tuple[int, int], int | None, 
             ) from None
         faults.append("its missing trailer")
     if images:
-        left, top, *first = images[0].box
-        extended = max(width, left + first[0]), max(height, top + first[1])
+        rows, columns = images[0].box
+        extended = max(width, columns.stop), max(height, rows.stop)
         if extended != (width, height):
             faults.append(f"its screen of {width}x{height} pixels, smaller than its first frame")
         width, height = extended
@@ -223,21 +214,22 @@ def scan(file: BinaryIO, max_pixels: int) -> tuple[tuple[int, int], int | None, 
 def take_image(
     file: BinaryIO, global_palette: bytes, control: tuple[int | None, int, int], max_pixels: int
 ) -> GifImage:
-    *box, flags = struct.unpack("<4HB", take(file, 9))
-    check_size(file.name, *box[2:], max_pixels)
+    left, top, width, height, flags = struct.unpack("<4HB", take(file, 9))
+    check_size(file.name, width, height, max_pixels)
+    box = np.s_[top : top + height, left : left + width]
     palette = take_palette(file, flags) or global_palette
     coding = take(file, 1)[0], bool(flags & 64)
     offset = file.tell()
     try:
         take_sub_blocks(file)
     except EOFError:
-        image = GifImage(tuple(box), palette, *control, coding, offset, file.tell() - offset)
+        image = GifImage(box, palette, *control, coding, offset, file.tell() - offset)
         try:
             decode(file, image)  # the pixels may be complete without the end of the data
         except ValueError:
             raise EOFError from None
         return image
-    return GifImage(tuple(box), palette, *control, coding, offset, file.tell() - offset)
+    return GifImage(box, palette, *control, coding, offset, file.tell() - offset)
 
 
 def take(file: BinaryIO, count: int) -> bytes:
@@ -269,7 +261,7 @@ def decode(file: BinaryIO, image: GifImage) -> np.ndarray:
     file.seek(image.offset)
     data = shorten_last_sub_block(file.read(image.length))
     try:
-        indices = Image.frombytes("L", image.box[2:], data, "gif", *image.coding)
+        indices = Image.frombytes("L", shape(image.box)[::-1], data, "gif", *image.coding)
     except Exception as error:  # Pillow's decoders raise exceptions of many types
         raise ValueError(one_line(error)) from error
     return table.view(np.uint32)[:, 0][indices]

@@ -5,6 +5,7 @@ frames in memory before it saves. Section numbers are those of the GIF89a specif
 https://www.w3.org/Graphics/GIF/spec-gif89a.txt
 """
 
+import functools
 import heapq
 import os
 import struct
@@ -18,8 +19,9 @@ import numpy as np
 from PIL import Image
 from scipy.spatial import KDTree
 
-from superres.clips.frames import Change, bounds, cut_into_strips, find_changes
-from superres.clips.reader import CLEAR, KEEP, union
+from superres.clips.boxes import NOWHERE, Box, absolute, bounds, cut_into_strips, relative, shape, union, whole
+from superres.clips.frames import Change, check_clip, find_changes
+from superres.clips.reader import CLEAR, KEEP
 from superres.images.files import atomic_write
 
 COLOURS = 255  # most colours in a palette; the next index is the transparent one
@@ -31,7 +33,6 @@ LUMA = 2, 4, 1  # approximate shares of R, G and B: in grey areas, where their v
 OFF_TIES = 0.1  # grey levels: means of even gradients lie on whole and half levels, where rounding hangs on a pixel
 
 PIXELS_AT_ONCE = 2**19  # so that little memory is needed beside the frames
-NOWHERE = np.s_[0:0, 0:0]
 
 
 def save_gif(
@@ -55,8 +56,7 @@ def save_gif(
     >>> len(open_gif("clip.gif"))
     2
     """
-    if not isinstance(frames, Iterable):
-        raise ValueError(f"frames are {type(frames).__name__}, expected a list or another iterable of arrays")
+    check_clip(frames)
     with atomic_write(path) as file:
         write_changes(file, find_changes(frames), durations, loop)
 
@@ -66,11 +66,12 @@ def write_changes(file: BinaryIO, changes: Iterable[Change], durations, loop, co
 
     comment: up to 255 ASCII characters.
     """
-    one_each = isinstance(durations, Sequence | np.ndarray) and not isinstance(durations, str | bytes)
+    one_each = isinstance(durations, Sequence) and not isinstance(durations, str | bytes)
+    one_each |= isinstance(durations, np.ndarray) and durations.ndim == 1
     for duration in durations if one_each else [durations]:
-        if not isinstance(duration, Real) or not 0 <= duration <= LONGEST:
+        if not isinstance(duration, Real) or isinstance(duration, bool) or not 0 <= duration <= LONGEST:
             raise ValueError(f"a duration is {duration!r} ms, expected a number from 0 to {LONGEST}, or a list of them")
-    if loop is not None and not (isinstance(loop, Integral) and 0 <= loop <= 65535):
+    if loop is not None and (not isinstance(loop, Integral) or isinstance(loop, bool) or not 0 <= loop <= 65535):
         raise ValueError(f"loop is {loop!r}, expected a whole number from 0 to 65535, or None")
     if one_each:
         changes = counted(changes, len(durations))
@@ -121,9 +122,9 @@ def encode(changes: Iterable[Change], delays: Iterator[int], loop: int | None, c
 class DrawnImage(NamedTuple):
     """One image of the file: what is drawn for a frame."""
 
-    box: tuple[slice, slice]  # its rows and columns on the screen
+    box: Box  # on the screen
     indices: np.ndarray  # into the palette, uint8; the index after the last colour leaves a pixel as it is
-    palette: np.ndarray  # codes, see ``pack``
+    palette: np.ndarray  # codes, see ``codes_of``
     delay: int  # hundredths of a second
 
 
@@ -146,30 +147,30 @@ class Screen:
         box = union(change.box, self.cleared)
         frame, shown, changed = change.frame[box], self.shown[box], change.changed
         if box != change.box:
-            changed = np.zeros(size(box), bool)
+            changed = np.zeros(shape(box), bool)
             changed[relative(change.box, box)] = change.changed
 
-        def drawn(rows):
-            mask = changed[rows] | ~self.visible(shown[rows])
-            return mask & (frame[rows][..., 3] >= 128) if self.has_alpha else mask
+        def drawn(strip):
+            mask = changed[strip] | ~self.visible(shown[strip])
+            return mask & (frame[strip][..., 3] >= 128) if self.has_alpha else mask
 
-        strips = [rows for rows in cut_into_strips(*size(box), PIXELS_AT_ONCE) if drawn(rows).any()]
-        quantiser = Quantiser(lambda: (codes_of(frame[rows], drawn(rows)) for rows in strips))
+        strips = [strip for strip in cut_into_strips(whole(shown), PIXELS_AT_ONCE) if drawn(strip).any()]
+        quantiser = Quantiser(lambda: (codes_of(frame[strip], drawn(strip)) for strip in strips))
         palette = quantiser.palette
-        indices = np.full(size(box), len(palette), np.uint8)
-        for rows in strips:
-            mask = drawn(rows)
-            true = codes_of(frame[rows], mask)
+        indices = np.full(shape(box), len(palette), np.uint8)
+        for strip in strips:
+            mask = drawn(strip)
+            true = codes_of(frame[strip], mask)
             index = quantiser.index(true)
             if self.started:
                 # The colour already on the screen may be nearer to the new one than the palette's nearest.
-                better = error(palette[index], true) < error(codes_of(shown[rows], mask), true)
-                better |= ~self.visible(shown[rows])[mask]
+                better = distance(palette[index], true) < distance(codes_of(shown[strip], mask), true)
+                better |= ~self.visible(shown[strip])[mask]
                 mask[mask], index = better, index[better]
-            indices[rows][mask] = index
-        area = bounds_by_strips(indices.shape, lambda rows: indices[rows] != len(palette))
-        if indices.size > PIXELS_AT_ONCE and 2 * np.prod(size(area)) > indices.size:
-            area = relative(box, box)  # cut out, it would be copied
+            indices[strip][mask] = index
+        area = bounds_by_strips(whole(indices), lambda strip: indices[strip] != len(palette))
+        if indices.size > PIXELS_AT_ONCE and 2 * np.prod(shape(area)) > indices.size:
+            area = whole(indices)  # cut out, it would be copied
         self.image = DrawnImage(absolute(area, box), indices[area], palette, delay)
 
     def visible(self, shown):
@@ -186,9 +187,9 @@ class Screen:
             if vanishing != NOWHERE:
                 disposal, self.cleared = CLEAR, union(box, absolute(vanishing, following.box))
                 self.shown[self.cleared] = 0
-                enlarged = np.full(size(self.cleared), len(palette), np.uint8)
-                enlarged[relative(box, self.cleared)] = indices
-                box, indices = self.cleared, enlarged
+                extended = np.full(shape(self.cleared), len(palette), np.uint8)
+                extended[relative(box, self.cleared)] = indices
+                box, indices = self.cleared, extended
         if not indices.size:
             box, indices = np.s_[0:1, 0:1], np.full((1, 1), len(palette), np.uint8)
         # Some readers give alpha only if the first image has a transparent index.
@@ -200,12 +201,12 @@ class Screen:
         """Draw the image on what is shown."""
         box, indices, palette, _ = self.image
         shown = self.shown[box]
-        for rows in cut_into_strips(*indices.shape, PIXELS_AT_ONCE):
-            drawn = indices[rows] < len(palette)
+        for strip in cut_into_strips(whole(indices), PIXELS_AT_ONCE):
+            drawn = indices[strip] < len(palette)
             if drawn.any():
-                colours = rgb_of(np.append(palette, 0)[indices[rows]])
-                np.copyto(shown[rows][..., :3], colours, where=drawn[..., np.newaxis])
-                np.copyto(shown[rows][..., 3:], 255, where=drawn[..., np.newaxis])
+                colours = rgb_of(np.append(palette, 0)[indices[strip]])
+                np.copyto(shown[strip][..., :3], colours, where=drawn[..., np.newaxis])
+                np.copyto(shown[strip][..., 3:], 255, where=drawn[..., np.newaxis])
         self.started = True
 
     def vanishing(self, following):
@@ -213,17 +214,13 @@ class Screen:
         if not self.has_alpha:
             return NOWHERE
         frame, shown = following.frame[following.box], self.shown[following.box]
-        return bounds_by_strips(shown.shape[:2], lambda rows: self.visible(shown[rows]) & (frame[rows][..., 3] < 128))
+        return bounds_by_strips(whole(shown), lambda box: self.visible(shown[box]) & (frame[box][..., 3] < 128))
 
 
-def bounds_by_strips(shape, mask):
-    """``bounds`` of a mask of that shape, of which a function makes a strip of rows."""
-    rows, columns = np.zeros((shape[0], 1), bool), np.zeros((1, shape[1]), bool)
-    for strip in cut_into_strips(*shape, PIXELS_AT_ONCE):
-        part = mask(strip)
-        rows[strip] = part.any(axis=1, keepdims=True)
-        columns |= part.any(axis=0, keepdims=True)
-    return bounds(rows)[0], bounds(columns)[1]
+def bounds_by_strips(box, mask):
+    """``bounds`` of a mask of which a function makes the part in a box."""
+    strips = cut_into_strips(box, PIXELS_AT_ONCE)
+    return functools.reduce(union, (absolute(bounds(mask(strip)), strip) for strip in strips), NOWHERE)
 
 
 class Quantiser:
@@ -326,27 +323,10 @@ def middles_of_cells():
     return (cells >> 12) << 18 | (cells >> 6 & 63) << 10 | (cells & 63) << 2 | 0x020202
 
 
-def error(codes, true):
-    """The squared distances of colours from others, codes (n,)."""
-    difference = cv2.absdiff(codes.view(np.uint8), true.view(np.uint8)).reshape(-1, 4).astype(np.float32)
+def distance(codes, others):
+    """The squared distances between colours, codes (n,)."""
+    difference = cv2.absdiff(codes.view(np.uint8), others.view(np.uint8)).reshape(-1, 4).astype(np.float32)
     return np.einsum("nc,nc->n", difference, difference)
-
-
-# Boxes are rows and columns, two slices.
-
-
-def relative(box, outer):
-    """A box within another one, in coordinates of that."""
-    return tuple(slice(side.start - by.start, side.stop - by.start) for side, by in zip(box, outer, strict=True))
-
-
-def absolute(box, outer):
-    """The opposite of ``relative``."""
-    return tuple(slice(side.start + by.start, side.stop + by.start) for side, by in zip(box, outer, strict=True))
-
-
-def size(box):
-    return [side.stop - side.start for side in box]
 
 
 def header(height: int, width: int, loop: int | None, comment: str) -> bytes:

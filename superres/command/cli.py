@@ -22,6 +22,7 @@ from superres.command.messages import FILE_ERRORS, as_lines, describe, print_pat
 from superres.command.plan import SCALES, is_done, is_gif, plan, signature
 from superres.images import files
 from superres.images.image import MAX_PIXELS, bicubic_upscale, check_whole
+from superres.images.noise import visible_noise
 
 EPILOG = """\
 Two names, the first of them a file, are INPUT OUTPUT unless -o is given; else every name is an input. A GIF becomes a
@@ -113,6 +114,8 @@ def upscale_files(jobs, options):
     if not waiting:
         return
     upscale = method_function(options.method, options.dtype)
+    if options.method != "bicubic":
+        write_line(f"{options.method} in {upscale.keywords['upscaler'].dtype}")
     interruption.working = True
     for folder in {job.target.parent for job in waiting}:
         files.clear_unfinished(folder)
@@ -206,11 +209,19 @@ def trust_target(target):
 def trust_picture(image, result, options):
     """How far SRGAN's result differs from SRResNet's, as a picture of the result's shape."""
     from superres.images.measures import difference_map, heat_map  # here, as in ``method_function``
-    from superres.network.inference import upscale, upscaler_for
-    from superres.network.weights import load_generator
 
-    other = upscale(image, upscaler_for(load_generator("srresnet"), options.dtype))
+    other = method_function("srresnet", options.dtype)(image)
     return heat_map(difference_map(result, other), result.shape)
+
+
+def hint_at_noise(path, image, options):
+    """Say where an image is so noisy that another network serves it better."""
+
+    def denoise(part):
+        return method_function("photo", options.dtype)(part)
+
+    if noise := visible_noise(image[..., :3], denoise):
+        write_line(f"{path}: noise of about {noise:.0f} grey levels: --method photo removes it")
 
 
 def method_function(method, dtype="auto"):
@@ -224,9 +235,7 @@ def method_function(method, dtype="auto"):
     from superres.network.inference import upscale, upscaler_for
 
     with warnings_as_lines():
-        upscaler = upscaler_for(model, dtype)
-        write_line(f"{method} in {upscaler.dtype}")
-    return functools.partial(upscale, upscaler=upscaler)
+        return functools.partial(upscale, upscaler=upscaler_for(model, dtype))
 
 
 def upscale_file(job, upscale, options, advance):
@@ -241,6 +250,8 @@ def upscale_file(job, upscale, options, advance):
     with quiet():  # its warnings were shown
         image = files.read_image(job.source)
         exif = files.camera_data(job.source) | {Base.Software: signature(job.source)}
+    if options.method == "srgan":
+        hint_at_noise(job.source, image, options)
     enlarged = upscale(image, progress=advance)
     result = reduced(enlarged, options.scale)
     trust = reduced(trust_picture(image, enlarged, options), options.scale) if options.trust else None

@@ -514,15 +514,11 @@ def atomic_write(path: str | os.PathLike, overwrite: bool = True) -> Iterator[Bi
 def move(source, target, overwrite):
     """Rename a file. Raises FileExistsError where the target exists, unless it is to be replaced."""
     if not overwrite:
-        try:
+        with contextlib.suppress(OSError):  # also of a file system without links
             os.link(source, target)  # unlike a rename, it never replaces what another process has written meanwhile
-            os.unlink(source)
-            return
-        except FileExistsError:
-            raise FileExistsError(f"{target}: exists already, written meanwhile") from None
-        except OSError:  # a file system without links
-            if target.exists():
-                raise FileExistsError(f"{target}: exists already, written meanwhile") from None
+            return os.unlink(source)
+        if target.exists():
+            raise FileExistsError(f"{target}: exists already, written meanwhile")
     os.replace(source, target)
 
 

@@ -18,6 +18,7 @@ PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 JPEG_MARKER = re.compile(rb"\xff[^\0\xd0-\xd7\xff]", re.DOTALL)  # but for those within entropy-coded data
+HUFFMAN, ARITHMETIC = {0xC0, 0xC1, 0xC2}, {0xC9, 0xCA}  # markers of frames
 NOISE = bytes(range(254, 0, -4))
 
 # How files begin that are images, but of kinds that Pillow cannot read, or of which it reads only a preview.
@@ -77,17 +78,15 @@ def png_with(png: bytes, names: set[bytes]) -> bytes:
 
 
 def with_right_checksums(png: bytes) -> bytes:
-    """The pixels of a PNG, with right checksums. Raises ValueError or another error if some are missing."""
+    """The pixels of a PNG, with right checksums. Raises one of many errors for what is none."""
     chunks = defaultdict(bytes)
     for name, chunk in png_chunks(io.BytesIO(png)):
         if name in PIXEL_CHUNKS:
             chunks[name] += chunk[8:-4]
     width, height = struct.unpack_from(">II", chunks[b"IHDR"])
     check_size("PNG", width, height)
-    inflate = zlib.decompressobj(-zlib.MAX_WBITS)  # without the header, and the checksum behind
-    pixels = inflate.decompress(chunks[b"IDAT"][2:], 8 * (width + 8) * (height + 8))
-    if not inflate.eof:
-        raise ValueError("its pixels end early")
+    # Without the header, and the checksum behind.
+    pixels = zlib.decompressobj(-zlib.MAX_WBITS).decompress(chunks[b"IDAT"][2:], 8 * (width + 8) * (height + 8))
     chunks[b"IDAT"] = zlib.compress(pixels, 1)
     return PNG_SIGNATURE + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -170,11 +169,14 @@ def jpeg_segments(jpeg: bytes) -> Iterator[tuple[int, bytes, bytes]]:
 
 def prolonged(jpeg: bytes) -> bytes:
     """A JPEG with noise behind each of its intervals of entropy-coded data: where bits are missing, it is decoded."""
+    # Without the zeros that a file may have been filled with.
+    segments = list(jpeg_segments(re.sub(rb"((?<!\xff)\0+|\xff+)\Z", b"", jpeg)))
+    is_arithmetic = not ARITHMETIC.isdisjoint(marker for marker, _, _ in segments)  # such data have no end of their own
     parts = [JPEG_START]
-    for _, segment, data in jpeg_segments(re.sub(rb"((?<!\xff)\0+|\xff+)\Z", b"", jpeg)):  # what a file was filled with
+    for _, segment, data in segments:
         parts.append(segment)
         for number, interval in enumerate(re.split(rb"\xff[\xd0-\xd7]", data) if data else ()):
-            parts += interval, NOISE, bytes([0xFF, 0xD0 + number % 8])
+            parts += interval, b"" if is_arithmetic else NOISE, bytes([0xFF, 0xD0 + number % 8])
     return b"".join([*parts, NOISE, JPEG_END])
 
 
@@ -182,7 +184,7 @@ def has_all_scans(jpeg: bytes) -> bool:
     """Whether the scans of a JPEG hold every coefficient of every component, to the last bit."""
     coefficients, components = set(), 0
     for marker, segment, _ in jpeg_segments(jpeg):
-        if marker in (0xC0, 0xC1, 0xC2):
+        if marker in HUFFMAN | ARITHMETIC:
             components = segment[9]
         elif marker == 0xDA and segment[-1] & 15 == 0:
             coefficients |= set(itertools.product(segment[5:-3:2], range(segment[-3], segment[-2] + 1)))

@@ -38,6 +38,9 @@ def has_native_bfloat16() -> bool:
     if gpus:
         details = map(tf.config.experimental.get_device_details, gpus)
         return all(gpu.get("compute_capability", (0, 0)) >= (8, 0) for gpu in details)
+    allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "DEFAULT").upper()  # oneDNN's limit on what it uses
+    if not re.search("DEFAULT|ALL|BF16|FP16|AMX", allowed):
+        return False
     try:
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:
