@@ -75,7 +75,7 @@ def test_overview_marks_the_boxes(image):
 
 
 def test_figures_have_a_size_on_the_page_and_a_description():
-    for format in ("png", "jpeg"):
+    for format in ("webp", "jpeg"):
         shown = figures.show(figures.draw_srgan(), 'a "generator" < b', format)
         tag = f'<img alt="a &quot;generator&quot; &lt; b" width="{page.WIDTH}" src="data:image/{format};base64,'
         assert shown.data.startswith(tag) and pixels(shown).shape[1] == page.DENSITY * page.WIDTH
@@ -123,8 +123,8 @@ def test_tables_hold_what_was_measured(image, tmp_path):
     assert row == f"| Same | {psnr:.2f} | {ssim:.3f} | {measures.blur(image[::-1]):.3f} |"
     assert original == f"| Original |  |  | {measures.blur(image):.3f} |"
     low, large = image, image.repeat(4, axis=0).repeat(4, axis=1)
-    row, original = figures.metrics_table({"Large": large}, large, low).data.splitlines()[2:]
-    assert row.endswith(f"| {measures.consistency(low, large):.1f} |") and original.endswith(" |  |")
+    row, original = figures.metrics_table({"Turned": large[::-1]}, large, low).data.splitlines()[2:]
+    assert row.endswith(f"| {measures.consistency(low, large[::-1]):.1f} |") and original.endswith(" |  |")
     frames = [image, image]
     save_gif(tmp_path / "a.gif", [image, 255 - image], [40, 60], loop=None)
     row = figures.gif_table({"Clip": tmp_path / "a.gif"}, {"Clip": frames}).data.splitlines()[-1]
@@ -159,13 +159,14 @@ def test_trust_table_tells_how_well_differences_predict_the_error(rng):
     original = rng.integers(0, 256, (64, 96, 3), np.uint8)
     strength = np.linspace(0, 100, 64).astype(np.uint8)[:, None, None]
     wrong = {"Original": original, "SRGAN": original ^ strength}
-    right = wrong | {"SRResNet": original, "Bicubic": original ^ strength[::-1]}
-    swapped = wrong | {"SRResNet": right["Bicubic"], "Bicubic": original}
-    error, other = (measures.difference_map(right[name], right["SRGAN"]).ravel() for name in ("Original", "Bicubic"))
+    reversed_strength = original ^ strength[::-1]
+    right = wrong | {"SRResNet": original, "Bicubic": reversed_strength}
+    misled = wrong | {"SRResNet": reversed_strength, "Bicubic": reversed_strength}
+    error, other = (measures.difference_map(image, right["SRGAN"]).ravel() for image in (original, reversed_strength))
     rank, share = spearmanr(other, error).statistic, other.mean() / error.mean()
-    ranks = f"{(1 + rank) / 2:.2f} ({rank:.2f} to 1.00)"
-    row = figures.trust_table({"clean": {"a": right, "b": swapped}}).data.splitlines()[2]
-    assert row == f"| clean | {ranks} | {ranks} | {(1 + share) / 2:.2f} ({min(1, share):.2f} to {max(1, share):.2f}) |"
+    row = figures.trust_table({"clean": {"a": right, "b": misled}}).data.splitlines()[2]
+    first, second = f"{(1 + rank) / 2:.2f} ({rank:.2f} to 1.00)", f"{rank:.2f} ({rank:.2f} to {rank:.2f})"
+    assert row == f"| clean | {first} | {second} | {(1 + share) / 2:.2f} ({min(1, share):.2f} to {max(1, share):.2f}) |"
 
 
 def test_clips_table_measures_every_clip_against_the_originals(image):

@@ -122,7 +122,7 @@ def test_a_grader_has_time_to_read_it(committed):
 
 def test_the_first_screen_is_a_title_two_sentences_and_a_picture(committed):
     first = committed.cells[0].source
-    assert re.match(r"# .*\n\n<img [^>]*src=\"images/course_comparison.png\"", first)
+    assert re.match(r"# .*\n\n[^\n<]+\n\n<img [^>]*src=\"images/course_comparison.png\"", first)
     prose = re.sub(r"^#.*$|<[^>]*>|\*\*그림 1\.\*\*.*", "", first, flags=re.MULTILINE)
     assert len(re.findall(r"\w\.(?:\s|$)", prose)) == 2
     with Image.open(ROOT / "images" / "course_comparison.png") as picture:

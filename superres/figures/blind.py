@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from superres.figures.sheets import mosaic, zoom
 from superres.images.measures import psnr
 
-TRIALS_PER_ROW = 2
 SIDE = 66  # of a crop in pixels: a sixth of the page at 200 %
 METHODS = "Bicubic", "SRResNet", "SRGAN"
 LETTERS = "ABC"
@@ -54,7 +53,7 @@ def blind_test(trials) -> Figure:
             for number, trial in enumerate(trials, start=1)
             for letter, crop in zip(LETTERS, trial.crops.values(), strict=True)
         },
-        columns=TRIALS_PER_ROW * len(METHODS),
+        columns=2 * len(METHODS),
     )
 
 

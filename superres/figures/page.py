@@ -21,19 +21,17 @@ BLACK, ORANGE, SKY_BLUE, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 
 
-def show(figure: Figure, alt: str, format: str = "png") -> HTML:
+def show(figure: Figure, alt: str, format: str = "webp") -> HTML:
     """A figure as a notebook's output, with a description for those who cannot see it.
 
-    format: "png", or "jpeg", which is several times smaller, for whole photographs. An HTML tag and no image output,
-    since nbconvert leaves out an image output's description; GitHub and a JupyterLab that does not trust the notebook
-    show both alike.
+    format: "webp", lossless, or "jpeg", which is several times smaller, for whole photographs. An HTML tag and no image
+    output, since nbconvert leaves out an image output's description; a JupyterLab that does not trust the notebook
+    shows both alike.
     """
     figure.set_dpi(DPI)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     page = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    if format == "png" and not figure.images:  # lines and letters: 256 colours are enough
-        page = page.quantize(256, dither=Image.Dither.NONE)
     return HTML(f'<img alt="{html.escape(alt)}" width="{page.width // DENSITY}" src="{data_url(page, format)}">')
 
 
@@ -58,7 +56,8 @@ def slider(before: np.ndarray, after: np.ndarray, alt: str, scale: int = 2) -> H
 
 
 def data_url(image: Image.Image, format: str) -> str:
-    """An image as an address: a PNG, or a JPEG of quality 85 with full colour resolution."""
+    """An image as an address: a lossless WebP, or a JPEG of quality 85 with full colour resolution."""
+    options = {"webp": {"lossless": True}, "jpeg": {"quality": 85, "subsampling": 0, "optimize": True}}
     file = io.BytesIO()
-    image.save(file, format, optimize=True, **({"quality": 85, "subsampling": 0} if format == "jpeg" else {}))
+    image.save(file, format, **options[format])
     return f"data:image/{format};base64,{base64.b64encode(file.getvalue()).decode()}"
