@@ -8,7 +8,6 @@ is. A teacher is a network of the ncnn library, NAME.param and NAME.bin, from "d
 same x4, such as Real-ESRGAN's (Wang et al. 2021). The same command again goes on where it ended.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from superres import SCALE, quiet
 from superres.images.degrade import photograph
 from superres.images.files import save_image
 from superres.images.image import to_uint8
-from training import errors_in_one_line
+from training import CommandLine, errors_in_one_line
 from training.data import find_originals, read_hr
 
 SIDE = 64  # of the low-resolution image, pixels
@@ -101,9 +100,7 @@ def write_pairs(out: Path, folder: Path, count: int, noise=(0.0, 30.0), seed=0, 
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m training.pairs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandLine("training.pairs", __doc__)
     add = parser.add_argument
     add("out", type=Path, metavar="OUT", help="folder to write to")
     add("--data", type=Path, required=True, metavar="DIR", help="folder of photographs")

@@ -7,10 +7,8 @@ import argparse
 import math
 from pathlib import Path
 
-import keras
-
 from superres import SCALE
-from superres.network.backend import has_native_bfloat16
+from superres.network.backend import has_native_bfloat16, keras
 
 # Low-resolution inputs, and the share of each. See ``superres.images.degrade.degrade``.
 SHARES = {"clean": 0.35, "cv2": 0.20, "gif": 0.10, "jpeg": 0.15, "photo": 0.20}
