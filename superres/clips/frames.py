@@ -57,7 +57,8 @@ def upscale_frames(
     results are averaged and then kept; a pixel that is the same in all frames keeps its first. Elsewhere nothing
     changes.
 
-    Raises ValueError, before anything is upscaled, for frames that are no such images or differ in shape.
+    Raises ValueError, before anything is upscaled, for frames that are no such images or differ in shape and for a
+    context that is no whole number from 0; then if the function makes no uint8 image x4 of a region.
 
     >>> clip = [np.zeros((12, 16, 3), np.uint8), np.full((12, 16, 3), 255, np.uint8)]
     >>> [frame.shape for frame in upscale_frames(clip, bicubic_upscale)]

@@ -225,10 +225,11 @@ def bounds_by_strips(box, mask):
 class Quantiser:
     """A palette of up to ``COLOURS`` colours for those of an image, and the index into it of each.
 
-    Colours are split into groups, whose means are the palette: it hardly depends on single pixels. Where another
-    processor rounds a few values of an upscaled clip differently, by a grey level, less than 1 % of the file's pixels
-    change. With Pillow's maximum coverage, which starts from the outermost colours, it is up to 29 %; its median cut
-    loses small spots and enlarges the file. No dithering: it does so too, costs 3 dB of PSNR and flickers.
+    Colours are split into groups, whose means are the palette: it hardly depends on single pixels. Where AVX2 rounds a
+    few values of gifs/crossing_srgan.gif otherwise than AVX512, 0.02 % of its pixels change, at 41.9 dB. Of Pillow's
+    palettes, 3.5 % change with maximum coverage, at 42.1 dB and in ten times the time, and 3.8 % with median cut; of
+    colours rounded to 5 bits 0.4 %, at 40.8 dB, and 0.3 %, in a file 10 % larger. No dithering: it enlarges the file,
+    costs 3 dB of PSNR and flickers.
 
     strips: function that returns an iterator of the image's colours, codes (n,); it is called several times.
     """
