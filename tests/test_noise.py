@@ -24,13 +24,21 @@ def test_noise_is_what_a_perfect_network_takes_away(rng, sigma):
     noisy = with_noise(clean, sigma, rng)
     assert clean.shape == (75, 112, 3)
     middle = clean[:, 8:104].copy()
-    assert visible_noise(noisy, lambda _: bicubic_upscale(middle)) == pytest.approx(sigma, rel=0.15)
+    assert visible_noise(noisy, lambda _: bicubic_upscale(middle), bicubic_upscale) == pytest.approx(sigma, rel=0.15)
 
 
 def test_texture_is_no_noise(rng):
     """However strong: a network that keeps it takes nothing away."""
     texture = cv2.GaussianBlur(rng.integers(0, 256, (120, 120, 3), np.uint8), (0, 0), 1)
-    assert visible_noise(texture, bicubic_upscale) == 0
+    assert visible_noise(texture, bicubic_upscale, bicubic_upscale) == 0
+
+
+def test_texture_that_only_one_network_takes_away_is_no_noise(rng):
+    """It has drawn another in its place."""
+    texture = cv2.GaussianBlur(rng.integers(0, 256, (120, 120, 3), np.uint8), (0, 0), 1)
+    other = bicubic_upscale(texture[::-1, ::-1][12:108, 12:108].copy())
+    assert visible_noise(texture, lambda _: other, bicubic_upscale) == 0
+    assert visible_noise(texture, lambda _: other, lambda _: other) > 3
 
 
 def test_smooth_areas_are_enough_to_say_that_there_is_none(rng):
@@ -41,9 +49,9 @@ def test_smooth_areas_are_enough_to_say_that_there_is_none(rng):
 
     image = rng.integers(0, 256, (100, 100, 3), np.uint8)
     image[:20] = 100
-    assert visible_noise(image, denoise) == 0
+    assert visible_noise(image, denoise, denoise) == 0
     with pytest.raises(AssertionError, match="asked"):
-        visible_noise(image[10:], denoise)
+        visible_noise(image[10:], denoise, denoise)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (15, 300), (16, 16), (17, 40), (95, 97), (200, 96)])
@@ -55,9 +63,9 @@ def test_images_of_any_size(rng, shape):
         seen.append(part.shape)
         return np.full((4 * part.shape[0], 4 * part.shape[1], 3), 128, np.uint8)
 
-    noise = visible_noise(image, grey)
+    noise = visible_noise(image, grey, grey)
     assert (noise == 0) == (min(shape) < 16)
-    assert seen == [(min(shape[0], 96), min(shape[1], 96), 3)] * (min(shape) >= 16)
+    assert seen == [(min(shape[0], 96), min(shape[1], 96), 3)] * 2 * (min(shape) >= 16)
 
 
 def test_the_command_line_says_where_another_network_serves_better(tmp_path):

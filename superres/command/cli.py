@@ -214,13 +214,13 @@ def trust_picture(image, result, options):
     return heat_map(difference_map(result, other), result.shape)
 
 
-def hint_at_noise(path, image, options):
-    """Say where an image is so noisy that another network serves it better."""
+def hint_at_noise(path, image, upscale, options):
+    """Say where an image is so noisy that another network serves it better than ``upscale``."""
 
     def denoise(part):
         return method_function("photo", options.dtype)(part)
 
-    if noise := visible_noise(image[..., :3], denoise):
+    if noise := visible_noise(image[..., :3], denoise, upscale):
         write_line(f"{path}: noise of about {noise:.0f} grey levels: --method photo removes it")
 
 
@@ -251,7 +251,7 @@ def upscale_file(job, upscale, options, advance):
         image = files.read_image(job.source)
         exif = files.camera_data(job.source) | {Base.Software: signature(job.source)}
     if options.method == "srgan":
-        hint_at_noise(job.source, image, options)
+        hint_at_noise(job.source, image, upscale, options)
     enlarged = upscale(image, progress=advance)
     result = reduced(enlarged, options.scale)
     trust = reduced(trust_picture(image, enlarged, options), options.scale) if options.trust else None
