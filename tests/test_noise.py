@@ -41,6 +41,16 @@ def test_texture_that_only_one_network_takes_away_is_no_noise(rng):
     assert visible_noise(texture, lambda _: other, lambda _: other) > 3
 
 
+def test_where_the_network_at_hand_keeps_everything_the_other_is_not_asked(rng):
+    """Its weights take longer to load than the image to look at."""
+
+    def denoise(_):
+        raise AssertionError("asked")
+
+    texture = cv2.GaussianBlur(rng.integers(0, 256, (120, 120, 3), np.uint8), (0, 0), 1)
+    assert visible_noise(texture, denoise, bicubic_upscale) == 0
+
+
 def test_smooth_areas_are_enough_to_say_that_there_is_none(rng):
     """Then the network, which takes its time, is not asked: a fifth of the image is smooth, the rest is noise."""
 

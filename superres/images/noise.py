@@ -33,13 +33,15 @@ def visible_noise(image: np.ndarray, denoise: Upscale, upscale: Upscale) -> floa
         difference = middle.astype(np.float32) - downscale(network(middle))
         return texture(difference[BORDER:-BORDER, BORDER:-BORDER], sigma=4)
 
+    if np.percentile(taken_by(upscale), 25) < COMMON:  # first, since ``denoise`` may still have to be loaded
+        return 0.0
     taken = taken_by(denoise)
-    visible = np.percentile(taken, 25) >= VISIBLE and np.percentile(taken_by(upscale), 25) >= COMMON
-    return float(np.median(taken)) if visible else 0.0
+    return float(np.median(taken)) if np.percentile(taken, 25) >= VISIBLE else 0.0
 
 
 def texture(image, sigma):
     """The root mean square in each block of an image less a Gaussian of itself."""
+    # Without ``measures``, whose imports would take the command line a second.
     detail = image.astype(np.float32)
     detail -= cv2.GaussianBlur(detail, (0, 0), sigma)
     height, width = (length // BLOCK for length in image.shape[:2])
