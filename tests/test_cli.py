@@ -783,7 +783,7 @@ def test_warnings_and_what_is_left_out_are_said_once(folder, image):
         "srgan.py: warning: photos/anim.png: only the first of several frames is read",
         "srgan.py: warning: photos/anim.webp: only the first of several frames is read",
         "srgan.py: warning: photos/cut.gif: read in spite of its missing trailer",
-        "srgan.py: warning: photos/d.jpg: read in spite of its missing end marker",
+        "srgan.py: warning: photos/d.jpg: its end marker is missing, and of a progressive JPEG perhaps some detail",
     ]
     code, out, err = finish(start("photos", "-r", "-o", "out", cwd=folder.parent, env=environment))
     assert code == 0 and out == [str(Path("out", "sub", "i_bicubic_x4.png"))]

@@ -598,11 +598,14 @@ def test_a_jpeg_without_its_end_is_read_if_every_pixel_is_there(mode, options, t
     whole = encoded(smooth.convert(mode), "JPEG", **options)
     expected = read_image(write(tmp_path / "a.jpg", whole))
     for missing in (1, 2):
-        with pytest.warns(UserWarning, match="a.jpg: read in spite of its missing end marker"):
+        with pytest.warns(UserWarning, match="a.jpg: its end marker is missing"):
             np.testing.assert_array_equal(read_image(write(tmp_path / "a.jpg", whole[:-missing])), expected)
-    # Restart markers and the next scan's header are where a file may be cut without a bit that is half there.
-    marks = {place - 1 for place in range(600, len(whole)) if whole[place - 1] == 0xFF and whole[place] > 0xC0}
-    for length in marks.union(range(len(whole) - 40, len(whole) - 2), range(600, len(whole), 200)) - {len(whole) - 2}:
+    # Restart markers are where a file may be cut without a bit that is half there; where the last scans of a
+    # progressive one are missing, nothing tells.
+    marks = {place: whole[place + 1] for place in range(600, len(whole) - 2) if whole[place] == 0xFF}
+    restarts = {place for place, marker in marks.items() if 0xD0 <= marker < 0xD8}
+    scans = {place + byte for place, marker in marks.items() if marker in (0xC4, 0xDA) for byte in (0, 1)}
+    for length in restarts.union(range(600, len(whole) - 2, 200), range(len(whole) - 40, len(whole) - 2)) - scans:
         with pytest.raises(ValueError, match="a.jpg: "):
             read_image(write(tmp_path / "a.jpg", whole[:length]))
 
@@ -640,7 +643,7 @@ def test_a_jpeg_whose_data_end_early_is_read_with_a_warning(mode, options, tmp_p
             except ValueError:  # a file filled with zeros that lacks its end, or whole scans
                 continue
         if not np.array_equal(read, expected):
-            assert "a.jpg: its data end early" in str(caught[0].message)
+            assert "a.jpg: a part of it may be blank or wrong: " in str(caught[0].message)
             said += 1
     assert said > len(damaged) / 3
 

@@ -183,8 +183,8 @@ def load(file, max_pixels, note):
     except Exception as error:
         image = load_damaged(file, max_pixels, note, error)
     else:
-        if image.format in ("JPEG", "MPO") and not has_every_pixel(image, contents(file)):
-            note("its data end early, so that a part of it is blank or wrong")
+        if image.format in ("JPEG", "MPO") and (damage := formats.jpeg_damage(contents(file))):
+            note(f"a part of it may be blank or wrong: {damage}")
     if image.format == "PNG":
         image.info["cicp"] = formats.png_cicp(file)
     with pillow(note):
@@ -224,7 +224,7 @@ def open_readable(file, max_pixels, note):
     return image
 
 
-def load_pixels(file, max_pixels=MAX_PIXELS, note=lambda _: None):
+def load_pixels(file, max_pixels, note=lambda _: None):
     """A Pillow image with its pixels loaded."""
     image = open_readable(file, max_pixels, note)
     if image.format == "PNG" and "transparency" in image.info:
@@ -246,24 +246,16 @@ def drop_xmp(image):
         image.info.pop(name, None)
 
 
-def has_every_pixel(image, jpeg):
-    """Whether a JPEG, decoded to this image, holds all of it: then what comes behind its data changes nothing."""
-    with contextlib.suppress(Exception):
-        prolonged = load_pixels(io.BytesIO(formats.prolonged(jpeg)))
-        return formats.has_all_scans(jpeg) and prolonged.tobytes() == image.tobytes()
-    return False
-
-
 def load_damaged(file, max_pixels, note, error):
     """A Pillow image of a PNG or JPEG that Pillow refused though every pixel is there. Raises ``error`` otherwise."""
     data = contents(file)
     if data.startswith(formats.PNG_SIGNATURE):
         return load_damaged_png(data, max_pixels, note, error)
     if data.startswith(formats.JPEG_START):
-        image = load_pixels(io.BytesIO(data.rstrip(b"\xff") + formats.JPEG_END), max_pixels)
-        if has_every_pixel(image, data):
-            note("read in spite of its missing end marker")
-            return image
+        ended = data.rstrip(b"\xff") + formats.JPEG_END
+        if not formats.jpeg_damage(ended):
+            note("its end marker is missing, and of a progressive JPEG perhaps some detail")
+            return load_pixels(io.BytesIO(ended), max_pixels)
     raise error
 
 
