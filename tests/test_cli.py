@@ -8,7 +8,6 @@ import signal
 import struct
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -627,25 +626,16 @@ def test_what_appears_meanwhile_is_kept(photos, image, capsys, monkeypatch):
     assert not list(Path().rglob("*unfinished*"))
 
 
-def test_what_was_made_meanwhile_is_not_computed(photos, capsys, monkeypatch):
-    """And a large result is written before the next is computed, so that memory holds one."""
-    seen, next_begun = [], threading.Event()
-    upscale, write = cli.bicubic_upscale, files.write_image
-
-    def write_slowly(*arguments):
-        next_begun.wait(0.5)
-        write(*arguments)
+def test_what_was_made_meanwhile_is_not_computed(photos, monkeypatch):
+    """And each result is written before the next is computed, so that memory holds one."""
+    seen, upscale = [], cli.bicubic_upscale
 
     def upscale_and_look(image):
         seen.append({path.name for path in photos.glob("*_x4.png")})
-        if len(seen) == 2:
-            next_begun.set()
         (photos / "c_bicubic_x4.gif").touch()
         return upscale(image)
 
     monkeypatch.setattr(cli, "bicubic_upscale", upscale_and_look)
-    monkeypatch.setattr(files, "write_image", write_slowly)
-    monkeypatch.setattr(cli, "WRITTEN_AT_ONCE", 0)
     with pytest.raises(SystemExit):
         main(["photos", *BICUBIC])
     assert seen == [set(), {"B.JPG_bicubic_x4.png"}]
@@ -685,14 +675,19 @@ def test_what_needs_no_keras_does_not_import_it(arguments, code, photos):
     assert run.stdout.splitlines()[-1] == "set()"
 
 
-def test_an_interruption_that_comes_out_as_another_error_is_one(monkeypatch):
-    def fail():
+def test_an_interruption_that_comes_out_as_another_error_is_one(photos, monkeypatch, capsys):
+    """And ends the run, rather than the one file."""
+    monkeypatch.setattr(interruption.interruption, "signals", [])
+
+    def fail(*_):
+        interruption.interruption.signals.append(signal.SIGTERM)
         raise OSError("interrupted system call")
 
-    assert isinstance(cli.attempt(fail)[1], OSError)
-    monkeypatch.setattr(interruption.interruption, "signals", [signal.SIGTERM])
-    with pytest.raises(KeyboardInterrupt):
-        cli.attempt(fail)
+    monkeypatch.setattr(cli, "upscale_file", fail)
+    with pytest.raises(SystemExit) as stop:
+        main(["photos", *BICUBIC])
+    assert stop.value.code == 128 + signal.SIGTERM and len(interruption.interruption.signals) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "srgan.py: interrupted, nothing unfinished is left"
 
 
 def test_a_second_signal_does_not_disturb_the_tidying_up(monkeypatch):

@@ -6,10 +6,8 @@ import functools
 import random
 import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor, wait
+from fractions import Fraction
 
-import numpy as np
-from PIL import Image
 from PIL.ExifTags import Base
 from tqdm import tqdm
 
@@ -21,6 +19,7 @@ from superres.command.interruption import INTERRUPTED, interruption, stop_if_int
 from superres.command.messages import FILE_ERRORS, as_lines, describe, print_path, warnings_as_lines, write_line
 from superres.command.plan import SCALES, is_done, is_gif, plan, signature
 from superres.images import files
+from superres.images.degrade import downscale
 from superres.images.image import MAX_PIXELS, bicubic_upscale, check_whole
 from superres.images.noise import visible_noise
 
@@ -32,9 +31,6 @@ that was interrupted goes on, and several at once share the work. Camera setting
 """
 
 MOST_PIXELS = MAX_PIXELS // SCALE**2  # of an input
-
-# Pixels of a result from which on it is written before the next one is computed.
-WRITTEN_AT_ONCE = 2**24
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -120,49 +116,30 @@ def upscale_files(jobs, options):
     for folder in {job.target.parent for job in waiting}:
         files.clear_unfinished(folder)
     with tqdm(total=sum(job.pixels for job in waiting), unit="pixel", unit_scale=True) as bar:
-        for job, error in outcomes(waiting, upscale, options, bar):
-            if error is None:
-                print_path(job.target)
-            elif isinstance(error, FileExistsError) and is_done(job):
-                write_line(f"{job.target}: made by another run meanwhile")
-                random.shuffle(waiting)  # in one order, both would do the same files
-            else:
-                yield describe(error, job.source, job.target)
+        yield from work_through(waiting, upscale, options, bar)
 
 
-def outcomes(waiting, upscale, options, bar):
-    """Do the jobs, taking each from the list, and yield it with the error that it failed with, or None.
-
-    A result is written while the next one is computed, unless two would take much memory.
-    """
+def work_through(waiting, upscale, options, bar):
+    """``upscale_files`` of inspected jobs, each taken from the list."""
 
     def advance(pixels):
         stop_if_interrupted()
         bar.update(pixels)
 
-    writing = []
-    with ThreadPoolExecutor(1) as writer:
-        while waiting:
-            job = waiting.pop(0)
-            end = bar.n + job.pixels
-            write, error = attempt(upscale_file, job, upscale, options, advance)
-            bar.update(end - bar.n)
-            yield from ((job, attempt(future.result)[1]) for job, future in writing)
-            writing = [(job, writer.submit(write))] if error is None else []
-            if error is not None:
-                yield job, error
-            elif job.pixels > WRITTEN_AT_ONCE:
-                wait([future for _, future in writing])
-        yield from ((job, attempt(future.result)[1]) for job, future in writing)
-
-
-def attempt(function, *arguments):
-    """What the function returns, and None; or None, and the error of a file that it raises."""
-    try:
-        return function(*arguments), None
-    except FILE_ERRORS as error:
-        stop_if_interrupted()
-        return None, error
+    while waiting:
+        job = waiting.pop(0)
+        end = bar.n + job.pixels
+        try:
+            upscale_file(job, upscale, options, advance)
+            print_path(job.target)
+        except FILE_ERRORS as error:
+            stop_if_interrupted()
+            if isinstance(error, FileExistsError) and is_done(job):
+                write_line(f"{job.target}: made by another run meanwhile")
+                random.shuffle(waiting)  # in one order, both would do the same files
+            else:
+                yield describe(error, job.source, job.target)
+        bar.update(end - bar.n)
 
 
 def inspect(job, options):
@@ -239,30 +216,23 @@ def method_function(method, dtype="auto"):
 
 
 def upscale_file(job, upscale, options, advance):
-    """Upscale a file that was inspected. Returns the function that writes the result.
-
-    ``advance`` is called with the number of pixels done.
-    """
+    """Upscale a file that was inspected, and write the result. ``advance`` is called with the number of pixels done."""
     if not job.replace and job.target.exists():
         raise FileExistsError(f"{job.target}: exists already, written meanwhile")
     if job.gif:
-        return upscale_gif(job, upscale, options, advance)
+        upscale_gif(job, upscale, options, advance)
+        return
     with quiet():  # its warnings were shown
         image = files.read_image(job.source)
         exif = files.camera_data(job.source) | {Base.Software: signature(job.source)}
     if options.method == "srgan":
         hint_at_noise(job.source, image, upscale, options)
     enlarged = upscale(image, progress=advance)
-    result = reduced(enlarged, options.scale)
-    trust = reduced(trust_picture(image, enlarged, options), options.scale) if options.trust else None
-
-    def write():
-        with files.atomic_write(job.target, job.replace) as file:
-            files.write_image(file, job.target, result, options.quality, exif)
-        if trust is not None:
-            files.save_image(trust_target(job.target), trust)
-
-    return write
+    trust = trust_picture(image, enlarged, options) if options.trust else None
+    with files.atomic_write(job.target, job.replace) as file:
+        files.write_image(file, job.target, reduced(enlarged, options.scale), options.quality, exif)
+    if trust is not None:
+        files.save_image(trust_target(job.target), reduced(trust, options.scale))
 
 
 def upscale_gif(job, upscale, options, advance):
@@ -281,12 +251,8 @@ def upscale_gif(job, upscale, options, advance):
         changes = find_changes(reduced(change.frame, options.scale) for change in changes)
     with files.atomic_write(job.target, job.replace) as file:
         write_changes(file, changes, job.gif.durations, job.gif.loop, signature(job.source))
-    return lambda: None
 
 
 def reduced(image, scale):
     """An image x4 at another scale, by antialiased bicubic interpolation."""
-    if scale == SCALE:
-        return image
-    size = [length * scale // SCALE for length in image.shape[1::-1]]
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+    return image if scale == SCALE else downscale(image, Fraction(SCALE, scale))

@@ -1,6 +1,7 @@
 """From high to low resolution: the degradations that the networks are trained for and measured on."""
 
 import io
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ DEGRADATIONS = ("clean", "cv2", "gif", "jpeg", "photo", "strong")
 POOR_CAMERAS = {"photo": ((2, 12), (50, 90)), "strong": ((15, 30), (40, 90))}
 
 
-def downscale(image: np.ndarray, factor: int = SCALE) -> np.ndarray:
+def downscale(image: np.ndarray, factor: int | Fraction = SCALE) -> np.ndarray:
     """A uint8 image ``factor`` times smaller by antialiased bicubic interpolation, the convention of DIV2K."""
     height, width = image.shape[:2]
     return np.asarray(Image.fromarray(image).resize((width // factor, height // factor), Image.Resampling.BICUBIC))
