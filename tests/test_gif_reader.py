@@ -249,6 +249,16 @@ def test_a_frame_that_is_announced_and_missing_is_an_error(ending, tmp_path):
         open_gif(write(tmp_path / "cut.gif", data[:-1] + ending))
 
 
+def test_a_cut_image_without_a_control_block_is_an_error(tmp_path):
+    """As those of GIF87a have none."""
+    control = b"!\xf9\4" + struct.pack("<BHBB", 0, 4, 0, 0)
+    data = build_gif((9, 9), [{"indices": noise((9, 9), seed)} for seed in range(2)]).replace(control, b"")
+    assert len(open_gif(write(tmp_path / "whole.gif", data))) == 2
+    for cut in (5, 30, 100):
+        with pytest.raises(ValueError, match="frame 2 of the GIF is truncated or missing: .* after 1 whole frame$"):
+            open_gif(write(tmp_path / "cut.gif", data[:-cut]))
+
+
 def test_zero_bytes_between_blocks_are_skipped(tmp_path):
     images = [{"indices": noise((9, 9), seed)} for seed in range(2)]
     first, whole = len(build_gif((9, 9), images[:1])) - 1, build_gif((9, 9), images)

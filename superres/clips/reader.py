@@ -161,59 +161,87 @@ def scan(file: BinaryIO, max_pixels: int) -> tuple[tuple[int, int], int | None, 
         raise ValueError(f"{file.name} is empty, expected a GIF")
     if signature not in (b"GIF87a", b"GIF89a"):
         raise ValueError(f"{file.name} is not a GIF: it starts with {signature!r}, expected b'GIF87a' or b'GIF89a'")
-    images, loop, control, faults = [], None, None, []
+    size, found = (0, 0), Found()
     try:
-        width, height, flags = struct.unpack("<HHB2x", take(file, 7))
-        check_size(file.name, width, height, max_pixels)
-        global_palette = take_palette(file, flags)
-        while (introducer := take(file, 1)) != b";":
-            if introducer == b"!":
-                label = take(file, 1)
-                if label == b"\xf9":
-                    control = NO_CONTROL  # a frame is announced, even if the file ends here
-                data = take_sub_blocks(file)
-                if label == b"\xf9" and len(data) >= 6:  # some encoders write a byte more than the specification
-                    flags, delay, index = struct.unpack_from("<xBHB", data)
-                    control = index if flags & 1 else None, flags >> 2 & 7, delay
-                elif label == b"\xff" and data[1:14] in (b"NETSCAPE2.0\3\1", b"ANIMEXTS1.0\3\1"):
-                    (loop,) = struct.unpack_from("<H", data, 14)
-            elif introducer == b",":
-                control = control or NO_CONTROL
-                images.append(take_image(file, global_palette, control, max_pixels))
-                control = None
-            elif introducer == b"\0":
-                faults.append("stray zero bytes between its blocks")
-            else:
-                position, rest = file.tell() - 1, file.read()
-                if control or not images or b"," in rest or b"!" in rest:  # a frame may be lost
-                    raise ValueError(
-                        f"{file.name}: frame {len(images) + 1} of the GIF is damaged: "
-                        f"no block starts with {introducer!r}, at byte {position}"
-                    )
-                faults.append("stray bytes in place of its trailer")
-                break
+        *size, flags = struct.unpack("<HHB2x", take(file, 7))
+        check_size(file.name, *size, max_pixels)
+        palette = take_palette(file, flags)
+        while take_block(file, palette, max_pixels, found):
+            pass
     except EOFError:
-        if control or not images:
+        if found.misses_image:
+            count = len(found.images)
             raise ValueError(
-                f"{file.name}: frame {len(images) + 1} of the GIF is truncated or missing: "
-                f"the file ends at byte {file.tell()}, after {len(images)} whole frame{'s' * (len(images) != 1)}"
+                f"{file.name}: frame {count + 1} of the GIF is truncated or missing: "
+                f"the file ends at byte {file.tell()}, after {count} whole frame{'s' * (count != 1)}"
             ) from None
-        faults.append("its missing trailer")
-    if images:
-        rows, columns = images[0].box
-        extended = max(width, columns.stop), max(height, rows.stop)
-        if extended != (width, height):
-            faults.append(f"its screen of {width}x{height} pixels, smaller than its first frame")
-        width, height = extended
-        check_size(file.name, width, height, max_pixels)
-    if not images or not width or not height:
-        raise ValueError(f"{file.name} has no frames to show: it holds {len(images)} of {width}x{height} pixels")
-    return (width, height), loop, images, faults
+        found.faults.append("its missing trailer")
+    size = extended_screen(size, found)
+    check_size(file.name, *size, max_pixels)
+    if not found.images or not all(size):
+        raise ValueError(
+            f"{file.name} has no frames to show: it holds {len(found.images)} of {size[0]}x{size[1]} pixels"
+        )
+    return size, found.loop, found.images, found.faults
+
+
+@dataclass
+class Found:
+    """What the blocks of a file have said so far."""
+
+    images: list[GifImage] = field(default_factory=list)
+    loop: int | None = None
+    control: tuple[int | None, int, int] | None = None  # of the image that comes next
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def misses_image(self):
+        """Whether a file that ends here lacks an image: one was announced, or there is none."""
+        return self.control is not None or not self.images
+
+
+def take_block(file: BinaryIO, palette: bytes, max_pixels: int, found: Found) -> bool:
+    """Read a block. Returns whether another one follows."""
+    match introducer := take(file, 1):
+        case b"!":
+            take_extension(file, found)
+        case b",":
+            found.control = found.control or NO_CONTROL
+            found.images.append(take_image(file, palette, found.control, max_pixels))
+            found.control = None
+        case b"\0":
+            found.faults.append("stray zero bytes between its blocks")
+        case b";":
+            return False
+        case _:
+            position, rest = file.tell() - 1, file.read()
+            if found.misses_image or b"," in rest or b"!" in rest:  # a frame may be lost
+                raise ValueError(
+                    f"{file.name}: frame {len(found.images) + 1} of the GIF is damaged: "
+                    f"no block starts with {introducer!r}, at byte {position}"
+                )
+            found.faults.append("stray bytes in place of its trailer")
+            return False
+    return True
+
+
+def take_extension(file: BinaryIO, found: Found) -> None:
+    """Read the control block of the next image (section 23), the loop block, or another extension."""
+    label = take(file, 1)
+    if label == b"\xf9":
+        found.control = NO_CONTROL  # an image is announced, even if the file ends here
+    data = take_sub_blocks(file)
+    if label == b"\xf9" and len(data) >= 6:  # some encoders write a byte more than the specification
+        flags, delay, index = struct.unpack_from("<xBHB", data)
+        found.control = index if flags & 1 else None, flags >> 2 & 7, delay
+    elif label == b"\xff" and data[1:14] in (b"NETSCAPE2.0\3\1", b"ANIMEXTS1.0\3\1"):
+        (found.loop,) = struct.unpack_from("<H", data, 14)
 
 
 def take_image(
     file: BinaryIO, global_palette: bytes, control: tuple[int | None, int, int], max_pixels: int
 ) -> GifImage:
+    """Read a descriptor, its palette and the extent of its pixel data (sections 20 to 22)."""
     left, top, width, height, flags = struct.unpack("<4HB", take(file, 9))
     check_size(file.name, width, height, max_pixels)
     box = np.s_[top : top + height, left : left + width]
@@ -222,14 +250,28 @@ def take_image(
     offset = file.tell()
     try:
         take_sub_blocks(file)
+        is_cut = False
     except EOFError:
-        image = GifImage(box, palette, *control, coding, offset, file.tell() - offset)
+        is_cut = True
+    image = GifImage(box, palette, *control, coding, offset, file.tell() - offset)
+    if is_cut:
         try:
             decode(file, image)  # the pixels may be complete without the end of the data
         except ValueError:
             raise EOFError from None
-        return image
-    return GifImage(box, palette, *control, coding, offset, file.tell() - offset)
+    return image
+
+
+def extended_screen(size: tuple[int, int], found: Found) -> tuple[int, int]:
+    """The screen's width and height, or more where the first image needs more."""
+    width, height = size
+    if not found.images:
+        return width, height
+    rows, columns = found.images[0].box
+    extended = max(width, columns.stop), max(height, rows.stop)
+    if extended != (width, height):
+        found.faults.append(f"its screen of {width}x{height} pixels, smaller than its first frame")
+    return extended
 
 
 def take(file: BinaryIO, count: int) -> bytes:
