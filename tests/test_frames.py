@@ -103,6 +103,21 @@ def test_the_first_8_results_under_noise_are_averaged_and_static_pixels_keep_the
         np.testing.assert_array_equal(result, first)
 
 
+def test_noise_may_last():
+    """For more frames than a byte counts."""
+    *_, last = upscale_frames([with_dot(100 + number % 2) for number in range(300)], nearest)
+    assert last[18, 18] in (100, 101)
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_the_mean_of_each_channel_counts(channel):
+    """One that rises by 12 is motion, though the mean of all three rises by 4."""
+    first, second = np.full((2, 24, 24, 3), 100, np.uint8)
+    second[8:12, 8:12, channel] += 12
+    *_, result = upscale_frames([first, second], nearest)
+    np.testing.assert_array_equal(result[40, 40], second[10, 10])
+
+
 def test_a_level_that_keeps_rising_is_motion():
     *_, result = upscale_frames([with_dot(level) for level in (100, 150, 200)], nearest)
     assert result[18, 18] == 200
@@ -365,12 +380,15 @@ def test_the_context_is_enough_for_the_bundled_weights():
     assert difference(inner, apply_srgan(frame)[4 * 30 : 4 * 46, 4 * 40 : 4 * 56])[0] <= 1
 
 
-def test_memory_for_each_pixel_of_a_frame(monkeypatch, rng):
+@pytest.mark.parametrize("clip", ["motion", "noise"])
+def test_memory_for_each_pixel_of_a_frame(clip, monkeypatch, rng):
     """Beside the frames: result 48 bytes, its mask of changes 16, remainder 48, mean 12."""
-    monkeypatch.setattr(module, "UPSCALED_AT_ONCE", 2**12)
+    monkeypatch.setattr(module, "UPSCALED_AT_ONCE", 2**14)
     monkeypatch.setattr(module, "MERGED_AT_ONCE", 2**12)
     first = bicubic_upscale(rng.integers(0, 256, (30, 30, 3), np.uint8), 20)
     frames = [np.roll(first, 4 * i, axis=1) for i in range(4)]
+    if clip == "noise":
+        frames = [first + (rng.random(first.shape[:2]) < 0.2)[..., np.newaxis].astype(np.uint8) for _ in range(4)]
     tracemalloc.start()
     for _ in upscale_changes(frames, bicubic_upscale):
         pass

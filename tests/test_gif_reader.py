@@ -289,6 +289,9 @@ def test_garbage_between_blocks_is_an_error(tmp_path):
         open_gif(write(tmp_path / "a.gif", build_gif((2, 2), [])[:-1] + b"garbage;"))
     with pytest.raises(ValueError, match="a.gif: frame 3 of the GIF is damaged"):
         open_gif(write(tmp_path / "a.gif", whole[:-1] + b"!\xf9\4\0\0\0\0\0garbage"))
+    for block in (b"!", b","):  # after which a frame may have come
+        with pytest.raises(ValueError, match="a.gif: frame 3 of the GIF is damaged"):
+            open_gif(write(tmp_path / "a.gif", whole[:-1] + b"garbage" + block))
     with pytest.warns(UserWarning, match="stray bytes in place of its trailer"):
         assert len(open_gif(write(tmp_path / "a.gif", whole[:-1] + b"garbage"))) == 2
 
@@ -332,6 +335,12 @@ def test_a_claimed_size_is_refused_before_memory_is_asked_for(screen, box, count
         open_gif(path)
     assert tracemalloc.get_traced_memory()[1] < 2**20
     tracemalloc.stop()
+
+
+def test_one_large_screen_is_no_bomb(tmp_path):
+    """However few bytes draw on it."""
+    gif = open_gif(write(tmp_path / "a.gif", build_gif((4000, 3000), [{"indices": np.zeros((1, 1), np.uint8)}])))
+    assert gif.size == (4000, 3000)
 
 
 @pytest.mark.parametrize("size, count", [((16384, 16384), 4), ((4000, 4000), 63), ((1, 1), 20000)])
