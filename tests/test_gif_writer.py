@@ -13,8 +13,9 @@ from PIL import Image
 
 from gifs import PALETTE, noise, opencv_frames, pillow_frames, rgba, strict_frames, write
 from superres.clips import writer as gif_writer
+from superres.clips.frames import first_change
 from superres.clips.reader import open_gif, read_gif
-from superres.clips.writer import save_gif
+from superres.clips.writer import save_gif, write_changes
 from superres.images.files import read_image
 from superres.images.image import bicubic_upscale
 
@@ -49,6 +50,14 @@ def test_round_trip(tmp_path, clip):
         np.testing.assert_array_equal(pillows, rgba(frame))
     for frame, opencvs in zip(frames, opencv_frames(path)[0], strict=True):
         np.testing.assert_array_equal(opencvs, rgba(frame))
+
+
+def test_what_would_look_the_same_is_not_drawn(tmp_path):
+    """A pixel that may have changed and has its colour on the screen already."""
+    frame = noise((9, 7, 3))
+    with open(tmp_path / "a.gif", "wb") as file:
+        write_changes(file, [first_change(frame)] * 2, 40, 0)
+    assert [image.box for image in open_gif(tmp_path / "a.gif").images] == [np.s_[0:9, 0:7], np.s_[0:1, 0:1]]
 
 
 CASES = {
