@@ -52,12 +52,33 @@ def test_round_trip(tmp_path, clip):
         np.testing.assert_array_equal(opencvs, rgba(frame))
 
 
-def test_what_would_look_the_same_is_not_drawn(tmp_path):
-    """A pixel that may have changed and has its colour on the screen already."""
+@pytest.mark.parametrize("at_once", [2**19, 16])
+def test_what_would_look_the_same_is_not_drawn(at_once, tmp_path, monkeypatch):
+    """Pixels that may have changed and have their colour on the screen already."""
+    monkeypatch.setattr(gif_writer, "PIXELS_AT_ONCE", at_once)
     frame = noise((9, 7, 3))
+    changed = frame.copy()
+    changed[4, 5] ^= 255
     with open(tmp_path / "a.gif", "wb") as file:
-        write_changes(file, [first_change(frame)] * 2, 40, 0)
-    assert [image.box for image in open_gif(tmp_path / "a.gif").images] == [np.s_[0:9, 0:7], np.s_[0:1, 0:1]]
+        write_changes(file, map(first_change, [frame, frame, changed]), 40, 0)
+    boxes = [image.box for image in open_gif(tmp_path / "a.gif").images]
+    assert boxes == [np.s_[0:9, 0:7], np.s_[0:1, 0:1], np.s_[4:5, 5:6]]
+
+
+def test_one_pixel_off_by_one_level_keeps_its_colour(tmp_path):
+    """Though the mean of all is nearly that of the others."""
+    frame = np.full((6, 6, 3), 100, np.uint8)
+    frame[2, 3, 1] = 99
+    save_gif(tmp_path / "a.gif", [frame], 40)
+    np.testing.assert_array_equal(read_gif(tmp_path / "a.gif")[0][0], frame)
+
+
+@pytest.mark.parametrize("levels", [(100, 101), (101, 102)])
+def test_means_halfway_between_two_levels_are_rounded_up(levels, monkeypatch):
+    """To the nearest even one, they would hang on a single pixel."""
+    monkeypatch.setattr(gif_writer, "COLOURS", 1)
+    codes = np.repeat(np.uint32(levels), 10) * 0x010101
+    assert gif_writer.Quantiser(lambda: iter([codes])).palette == levels[1] * 0x010101
 
 
 CASES = {
