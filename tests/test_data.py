@@ -4,7 +4,6 @@ import pytest
 from PIL import Image
 
 from superres.images.degrade import degrade
-from superres.images.files import save_image
 from training import data
 
 
@@ -136,24 +135,3 @@ def test_evaluation_uses_published_low_resolution(photos):
     assert path.name == "a_HR.png"
     np.testing.assert_array_equal(data.low_resolution(path, hr, "clean"), published)
     np.testing.assert_array_equal(data.low_resolution(path, hr, "cv2"), degrade(hr, "cv2"))
-
-
-def test_finished_pairs_are_taken_as_they_are(tmp_path, rng):
-    """Neither degraded nor softened: every patch of the input lies in the one beside its original."""
-    lr, hr = rng.integers(0, 256, (12, 12, 3), np.uint8), rng.integers(0, 256, (48, 48, 3), np.uint8)
-    save_image(tmp_path / "0_LRx4.png", lr)
-    save_image(tmp_path / "0_HR.png", hr)
-    small, large = data.Patches([tmp_path], batch=8, patch=12)[0]
-    for patch, original in zip(small, large, strict=True):
-        orientations = [
-            (np.rot90(lr[:, ::step], turns), np.rot90(hr[:, ::step], turns)) for turns in range(4) for step in (1, -1)
-        ]
-        assert any((patch == a).all() and (original == b).all() for a, b in orientations)
-
-
-def test_a_pair_whose_sizes_do_not_fit_is_refused(tmp_path):
-    for width in (12, 13):
-        save_image(tmp_path / f"{width - 12}_LRx4.png", np.zeros((10, width, 3), np.uint8))
-        save_image(tmp_path / f"{width - 12}_HR.png", np.zeros((40, 48, 3), np.uint8))
-    with pytest.raises(ValueError, match=r"1_LRx4.png: 13x10 pixels, expected a quarter of the 48x40 of 1_HR.png"):
-        data.Patches([tmp_path], batch=1, patch=8)

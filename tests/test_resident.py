@@ -13,7 +13,6 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
-from superres.images.files import save_image
 from superres.network.models import generator
 from training import adversarial, data, losses, resident, settings, train
 
@@ -121,17 +120,6 @@ def test_softened_originals_are_the_targets_of_their_inputs(noise):
     assert min(correlation) > 0.8
     softness = hr.std((1, 2, 3)) / data.read_hr(patches.folders[0][0]).std()
     assert np.mean(softness < 0.8) == pytest.approx(settings.SOFT, abs=0.15) and np.median(softness) > 0.9
-
-
-def test_finished_pairs_are_taken_as_they_are(tmp_path, rng):
-    lr, hr = rng.integers(0, 256, (16, 16, 3), np.uint8), rng.integers(0, 256, (64, 64, 3), np.uint8)
-    save_image(tmp_path / "0_LRx4.png", lr)
-    save_image(tmp_path / "0_HR.png", hr)
-    for small, large in zip(*map(np.asarray, resident.ResidentPatches([tmp_path], batch=16, patch=16)[0]), strict=True):
-        orientations = [
-            [np.rot90(each[:, ::step], turns) for each in (lr, hr)] for turns in range(4) for step in (1, -1)
-        ]
-        assert any((small == a).all() and (large == b).all() for a, b in orientations)
 
 
 def test_more_pixels_than_can_be_numbered_are_refused(photos, monkeypatch):

@@ -35,12 +35,6 @@ def find_originals(folder: str | Path) -> list[Path]:
     return [path for path in paths if path.stem.endswith("_HR")] or paths
 
 
-def finished_input(path: Path) -> Path | None:
-    """The path NAME_LRx4.png of the low-resolution image that belongs to a NAME_HR.png, if there is one."""
-    finished = path.with_name(path.name.replace("_HR", "_LRx4"))
-    return finished if finished != path and finished.exists() else None
-
-
 def image_size(path: str | Path) -> tuple[int, int]:
     """Width and height of an image file, as stored. Raises OSError where it is none."""
     with Image.open(path) as image:
@@ -48,9 +42,11 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def low_resolution(path: Path, hr: np.ndarray, degradation: str) -> np.ndarray:
-    """The low-resolution input, RGB uint8 (h, w, 3); ``clean`` is the finished one, where there is one."""
-    finished = finished_input(path)
-    return read_image(finished)[..., :3] if finished and degradation == "clean" else degrade(hr, degradation)
+    """The low-resolution input, RGB uint8 (h, w, 3). Beside a NAME_HR.png, NAME_LRx4.png is the ``clean`` one."""
+    published = path.with_name(path.name.replace("_HR", "_LRx4"))
+    if degradation == "clean" and published != path and published.exists():
+        return read_image(published)[..., :3]
+    return degrade(hr, degradation)
 
 
 def soften(hr, rng):
@@ -60,9 +56,6 @@ def soften(hr, rng):
 
 class Patches:
     """Batches of aligned patches from folders of images; batch ``n`` depends on the arguments and on ``n`` alone.
-
-    A NAME_HR.png with a NAME_LRx4.png beside it is a finished pair, as ``training.pairs`` writes them; any other image
-    is degraded here.
 
     Whole images are degraded before patches are cut, since a GIF's palette is of the whole image and JPEG's blocks are
     aligned with it. The images form an endless sequence, each folder with the same share of it, each entry with a
@@ -77,8 +70,7 @@ class Patches:
     def __init__(self, folders, batch=16, patch=24, seed=0, shares=SHARES):
         """``patch`` is the side of a low-resolution patch in pixels, ``shares`` those in which degradations are drawn.
 
-        Raises FileNotFoundError for a folder without images, ValueError for an image smaller than a patch, or for a
-        pair whose sizes do not fit.
+        Raises FileNotFoundError for a folder without images, ValueError for an image smaller than a patch.
         """
         self.folders = [find_originals(folder) for folder in folders]
         self.batch, self.patch, self.seed = batch, patch, seed
@@ -90,11 +82,6 @@ class Patches:
             if min(width, height) < SCALE * patch:
                 raise ValueError(
                     f"{path}: {width}x{height} pixels are less than a patch of {SCALE * patch}x{SCALE * patch}"
-                )
-            finished = finished_input(path)
-            if finished and (size := image_size(finished)) != (width // SCALE, height // SCALE):
-                raise ValueError(
-                    f"{finished}: {size[0]}x{size[1]} pixels, expected a quarter of the {width}x{height} of {path.name}"
                 )
             self.pixels += width * height
 
@@ -112,10 +99,10 @@ class Patches:
             rng = np.random.default_rng((self.seed, 1, index))
             paths = self.folders[rng.integers(len(self.folders))]
             path = paths[rng.integers(len(paths))]
-            hr, finished = read_hr(path), finished_input(path)
-            if not finished and rng.random() < SOFT:
+            hr = read_hr(path)
+            if rng.random() < SOFT:
                 hr = soften(hr, rng)
-            self.window[index] = read_image(finished)[..., :3] if finished else self.degraded(hr, rng), hr
+            self.window[index] = self.degraded(hr, rng), hr
         return self.window[index]
 
     def degraded(self, hr, rng):

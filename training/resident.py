@@ -14,9 +14,8 @@ import numpy as np
 from tqdm import tqdm
 
 from superres import SCALE
-from superres.images.files import read_image
 from training.adversarial import Trainer
-from training.data import Patches, finished_input, read_hr, soften
+from training.data import Patches, read_hr, soften
 from training.settings import SHARES, SOFT
 
 COPIES = 8  # degraded copies of a photograph, and as many of its softened version
@@ -57,16 +56,11 @@ class ResidentPatches(Patches):
         self.photographs = Photographs(*map(jnp.asarray, (*arrays, np.cumsum(counts) - counts, counts)))
 
     def load(self, index, path):
-        """A photograph's size, its pixels as it is and softened, and those of the degraded copies; of a finished pair
-        the same input for all.
-        """
+        """A photograph's size, its pixels as it is and softened, and those of the degraded copies."""
         rng = np.random.default_rng((self.seed, index))
-        hr, finished = read_hr(path), finished_input(path)
-        if finished:
-            versions, copies = [hr, hr], 2 * COPIES * [read_image(finished)[..., :3]]
-        else:
-            versions = [hr, soften(hr, rng)]
-            copies = [self.degraded(version, rng) for version in versions for _ in range(COPIES)]
+        hr = read_hr(path)
+        versions = [hr, soften(hr, rng)]
+        copies = [self.degraded(version, rng) for version in versions for _ in range(COPIES)]
         return copies[0].shape[:2], np.reshape(versions, (2, -1, 3)), np.reshape(copies, (2, COPIES, -1, 3))
 
     def __getitem__(self, n):

@@ -49,8 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("method", choices=WEIGHTS)
 
     # Files
-    add("--data", nargs="+", required=True, metavar="DIR",
-        help="folders of photographs, or of pairs from training.pairs, each with an equal share")  # fmt: skip
+    add("--data", nargs="+", required=True, metavar="DIR", help="folders of photographs, each with an equal share")
     add("--out", type=Path, required=True, metavar="RUN_DIR", help="where the run's files go, and are taken up from")
     add("--start", metavar="FILE.keras", help="weights to start from (default: those of a bilinear upscaler)")
     add("--vgg", nargs="+", metavar="FILE.npz", help="VGG19 for the content term (default: keras.applications's)")
