@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from training.tools import curves
+from training import curves
 
 
 @pytest.mark.parametrize(("row", "run"), list(enumerate(curves.RUNS)))

@@ -1,6 +1,6 @@
 """Draw weights/learning_curves.png, the learning curves of three runs, from weights/logs.
 
-python -m training.tools.curves
+python -m training.curves
 """
 
 import functools
@@ -11,7 +11,7 @@ import numpy as np
 
 from training import CommandLine
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 RUNS = {"srresnet": "SRResNet", "srgan": "SRGAN", "srgan_long": "SRGAN, 26 minutes"}  # name of the log: title
 LOSSES = {"pixel": ("L1 x 100", 100), "content": ("content", 1), "adversarial": ("adversarial", 1),
           "discriminator": ("discriminator's", 1)}  # column: label, scale  # fmt: skip
@@ -44,5 +44,5 @@ def curves(folder: Path) -> plt.Figure:
 
 
 if __name__ == "__main__":
-    CommandLine("training.tools.curves", __doc__).parse_args()
+    CommandLine("training.curves", __doc__).parse_args()
     curves(WEIGHTS / "logs").savefig(WEIGHTS / "learning_curves.png", dpi=100)

@@ -1,1 +1,0 @@
-"""What is done after training: learning curves, timings."""
