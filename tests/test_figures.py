@@ -3,9 +3,11 @@
 import base64
 import io
 import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from matplotlib.figure import Figure
 from PIL import Image
 from scipy.stats import spearmanr
@@ -74,9 +76,9 @@ def test_overview_marks_the_boxes(image):
     assert not marked[:, : shown.shape[1] // 2].any() and marked.any()
 
 
-def test_figures_have_a_size_on_the_page_and_a_description():
+def test_figures_have_a_size_on_the_page_and_a_description(image):
     for format in ("webp", "jpeg"):
-        shown = figures.show(figures.draw_srgan(), 'a "generator" < b', format)
+        shown = figures.show(figures.spectra({"x": {"SRGAN": image}}), 'a "generator" < b', format)
         tag = f'<img alt="a &quot;generator&quot; &lt; b" width="{page.WIDTH}" src="data:image/{format};base64,'
         assert shown.data.startswith(tag) and pixels(shown).shape[1] == page.DENSITY * page.WIDTH
 
@@ -89,7 +91,7 @@ def test_a_title_has_the_psnr_of_the_whole_image(image):
 
 def test_no_text_of_a_figure_is_smaller_than_ten_points(image, rng):
     drawn = [
-        figures.draw_srcnn(), figures.draw_srgan(), figures.spectra({"x": {"SRGAN": np.tile(image, (4, 4, 1))}}),
+        figures.spectra({"x": {"SRGAN": np.tile(image, (4, 4, 1))}}),
         figures.grid({"one": {"A": image}}), figures.close_up({"A": image}, (0, 0, 8, 8), [(0, 0, 4, 4)]),
     ]  # fmt: skip
     for figure in drawn:
@@ -97,6 +99,9 @@ def test_no_text_of_a_figure_is_smaller_than_ten_points(image, rng):
         texts = [text for text in figure.findobj(lambda artist: hasattr(artist, "get_fontsize")) if text.get_text()]
         assert texts and min(text.get_fontsize() for text in texts) >= 10
         assert isinstance(figure, Figure) and figure.get_figwidth() * 96 == page.WIDTH
+    for drawing in ("srcnn_network.svg", "srgan_networks.svg"):
+        svg = ElementTree.parse(ROOT / "images" / drawing).getroot()
+        assert float(svg.get("width")) == page.WIDTH and float(svg.get("font-size")) * 72 / 96 >= 10
 
 
 def noisy_methods(rng, image):

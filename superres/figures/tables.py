@@ -1,12 +1,15 @@
-"""Tables, in Markdown."""
+"""What was measured: tables, in Markdown, and spectra."""
 
 from pathlib import Path
 
 import numpy as np
 from IPython.display import Markdown
+from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
+from superres import SCALE
 from superres.clips.reader import open_gif
+from superres.figures.page import BLACK, BLUE, GREEN, VERMILION, WIDTH
 from superres.images.measures import (
     blur,
     changed_static_pixels,
@@ -17,7 +20,11 @@ from superres.images.measures import (
     over_sharpened,
     psnr,
     psnr_ssim,
+    radial_spectrum,
 )
+
+# Colours, and markers for those who print.
+STYLES = {"Bicubic": (BLUE, "s"), "SRResNet": (GREEN, "P"), "SRGAN": (VERMILION, "o"), "Original": (BLACK, "X")}
 
 
 def metrics_table(images, original, low=None) -> Markdown:
@@ -135,3 +142,19 @@ def predictions(images):
         difference_map(images[name], images["SRGAN"]).ravel() for name in ("Original", "SRResNet", "Bicubic")
     )
     return *(spearmanr(values, error).statistic for values in maps), maps[0].mean() / error.mean()
+
+
+def spectra(results) -> Figure:
+    """Radially averaged power spectra of some images side by side; results: {category: {method: image}}."""
+    figure = Figure((WIDTH / 96, 3.5), layout="constrained")
+    axes = figure.subplots(1, len(results), squeeze=False)[0]
+    for axis, (category, images) in zip(axes, results.items(), strict=True):
+        for method, image in images.items():
+            colour, marker = STYLES[method]
+            axis.semilogy(*radial_spectrum(image), color=colour, marker=marker, markevery=6, label=method)
+        axis.axvline(0.5 / SCALE, color=BLACK, linestyle=":")
+        axis.set_title(category, fontsize=11)
+        axis.set_xlabel("Cycles per pixel")
+    axes[0].set_ylabel("Power (grey levels squared)")
+    axes[0].legend()
+    return figure
