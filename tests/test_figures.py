@@ -78,7 +78,7 @@ def test_overview_marks_the_boxes(image):
 
 def test_figures_have_a_size_on_the_page_and_a_description(image):
     for format in ("webp", "jpeg"):
-        shown = figures.show(figures.spectra({"x": {"SRGAN": image}}), 'a "generator" < b', format)
+        shown = figures.show(figures.spectra({"x": {"SRGAN": np.tile(image, (4, 4, 1))}}), 'a "generator" < b', format)
         tag = f'<img alt="a &quot;generator&quot; &lt; b" width="{page.WIDTH}" src="data:image/{format};base64,'
         assert shown.data.startswith(tag) and pixels(shown).shape[1] == page.DENSITY * page.WIDTH
 

@@ -63,10 +63,10 @@ class ExifText(str):
 def read_image(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read an image file as uint8 sRGB (h, w, 3), or RGBA (h, w, 4) if any pixel is transparent.
 
-    Rotated as its EXIF data says, and converted to sRGB by its ICC profile, or by the primaries and gamma that a PNG
-    states. Grey values of 16 bits keep their upper 8. Those of 32 bits are scaled from the smallest range that holds
-    them: [0, 1] (floats only), 8, 16 or 32 bits; in a PGM from 16 bits, in a PFM from [0, 1]. Warns if frames after the
-    first, EXIF data or colours are ignored, if checksums are wrong, and if a JPEG lacks its end or a part of its data.
+    Rotated as its EXIF data says, and converted to sRGB by its ICC profile. Grey values of 16 bits keep their upper 8.
+    Those of 32 bits are scaled from the smallest range that holds them: [0, 1] (floats only), 8, 16 or 32 bits; in a
+    PGM from 16 bits, in a PFM from [0, 1]. Warns if frames after the first, EXIF data, or a profile or other colours
+    that a PNG states are ignored, if checksums are wrong, and if a JPEG lacks its end or a part of its data.
 
     Raises FileNotFoundError or another OSError for what is no file; ValueError if the file is not an image, or one that
     is empty, damaged, truncated, of a kind that cannot be read here, or of more than ``max_pixels``.
@@ -274,24 +274,18 @@ def load_damaged_png(png, max_pixels, note, error):
 
 def to_array(image, note):
     """A loaded Pillow image as an array, as in ``read_image``."""
-    colours, profile = None, image.info.get("icc_profile")
+    profile, alpha = image.info.get("icc_profile"), None
     is_grey = Image.getmodebase(image.mode) == "L"
-    if image.format == "PNG":
-        try:
-            colours = formats.png_colours(image.info)
-        except ValueError as error:
-            note(f"the colours are taken for sRGB: {error}")
-    alpha = None
+    if image.format == "PNG" and (chunk := formats.other_colours(image.info)):
+        note(f"the colours are taken for sRGB: its {chunk} chunk states others")
     if image.mode[0] in "IF":
         image, alpha = to_8_bits(image)
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         alpha = np.asarray(image.getchannel("A"))
-    if profile and colours is None:
+    if profile:
         image = profile_to_srgb(image, profile, is_grey, note)
     rgb = np.array(image.convert("RGB"))
-    if colours is not None:
-        rgb = formats.colours_to_srgb(rgb, *colours)
     return rgb if alpha is None or alpha.min() == 255 else np.dstack([rgb, alpha])
 
 

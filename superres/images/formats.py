@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 import simplejpeg
 
-from superres.images.image import check_size, to_uint8
+from superres.images.image import check_size
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
@@ -34,18 +34,9 @@ UNREADABLE = {
     "SVG": rb"\s*<(svg|\?xml)",
 }
 
-# Chromaticities x, y of white, red, green and blue, and exponents of transfer functions, by their numbers in ITU-T
-# H.273; None is sRGB's piecewise function. BT.709's is that of its displays, as in browsers.
-SRGB = 0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06
-PRIMARIES = {
-    1: SRGB,
-    9: (0.3127, 0.3290, 0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
-    11: (0.314, 0.351, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
-    12: (0.3127, 0.3290, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
-}
-TRANSFER = {1: 2.4, 4: 2.2, 5: 2.8, 6: 2.4, 8: 1, 13: None, 14: 2.4, 15: 2.4}
-
-BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+# sRGB in a PNG: chromaticities x, y of white, red, green and blue in cHRM, and the code points (ITU-T H.273) in cICP.
+SRGB_CHROMATICITIES = 0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06
+SRGB_CICP = bytes([1, 13, 0, 1])
 
 
 def unreadable_kind(head: bytes) -> str | None:
@@ -106,50 +97,20 @@ def transparent_value(value, raw_mode):
     return value
 
 
-def png_colours(info: dict) -> tuple[tuple[float, ...], float | None] | None:
-    """Chromaticities and exponent of a PNG's colours, by the rules of browsers; None for sRGB or an ICC profile.
+def other_colours(info: dict) -> str | None:
+    """The chunk in which a PNG without an ICC profile states other colours than sRGB's, by the rules of browsers.
 
-    info: Pillow's, and "cicp" as ``png_cicp``. Raises ValueError for colours that are not known here, HDR among them.
+    info: Pillow's, and "cicp" as ``png_cicp``.
     """
-    if info.get("cicp"):
-        primaries, transfer, matrix, full_range = info["cicp"]
-        if primaries not in PRIMARIES or transfer not in TRANSFER or matrix or not full_range:
-            raise ValueError(f"its cICP chunk says {primaries}, {transfer}, {matrix}, {full_range}")
-        colours = PRIMARIES[primaries], TRANSFER[transfer]
-        return colours if colours != (SRGB, None) else None
-    gamma, chromaticities = info.get("gamma", 0), info.get("chromaticity")
-    if {"icc_profile", "srgb"} & set(info) or gamma <= 0 or (chromaticities is None and abs(gamma - 1 / 2.2) < 1e-4):
+    if "icc_profile" in info:
         return None
-    colours = chromaticities or SRGB, 1 / gamma
-    with np.errstate(all="ignore"):
-        if not np.isfinite(rgb_to_xyz(colours[0])).all():
-            raise ValueError("its cHRM chunk makes no sense")
-    return colours
-
-
-def colours_to_srgb(rgb: np.ndarray, chromaticities: tuple[float, ...], exponent: float | None) -> np.ndarray:
-    """An RGB uint8 image (h, w, 3) of other colours, as ``png_colours`` describes them, in sRGB."""
-    levels = np.arange(256) / 255
-    linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
-    if exponent is not None:
-        linear = levels**exponent
-    source, target = rgb_to_xyz(chromaticities), rgb_to_xyz(SRGB)
-    # White becomes white (Bradford).
-    adaptation = np.diag((BRADFORD @ target).sum(1) / (BRADFORD @ source).sum(1))
-    matrix = np.linalg.solve(BRADFORD @ target, adaptation @ BRADFORD @ source)
-    result = np.empty_like(rgb)
-    for row, pixels in enumerate(rgb):
-        light = (linear[pixels] @ matrix.T).clip(0, 1)
-        result[row] = to_uint8(255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055))
-    return result
-
-
-def rgb_to_xyz(chromaticities):
-    """The matrix from linear RGB to CIE XYZ (3, 3), in which white has Y = 1."""
-    x, y = np.reshape(chromaticities, (4, 2)).T
-    white, *primaries = np.stack([x / y, np.ones(4), (1 - x - y) / y], axis=1)
-    columns = np.transpose(primaries)
-    return columns * np.linalg.solve(columns, white)
+    if info.get("cicp"):
+        return "cICP" if info["cicp"] != SRGB_CICP else None
+    if "srgb" in info or not info.get("gamma"):
+        return None
+    if not np.allclose(info.get("chromaticity", SRGB_CHROMATICITIES), SRGB_CHROMATICITIES, atol=1e-3):
+        return "cHRM"
+    return "gAMA" if abs(info["gamma"] - 1 / 2.2) > 1e-3 else None
 
 
 # JPEG
