@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import itertools
 import os
 import subprocess
 import sys
@@ -14,20 +15,43 @@ from conftest import ROOT
 from PIL import Image
 
 from superres.network.models import generator
-from training import adversarial, data, losses, resident, settings, train
+from training import adversarial, data, losses, resident, train
+
+
+@pytest.fixture(autouse=True)
+def few_copies(monkeypatch):
+    monkeypatch.setattr(resident, "COPIES", 3)
 
 
 def test_batches_depend_on_seed_and_number_alone(photos):
-    one, again, other = (resident.ResidentPatches([photos], batch=4, patch=16, seed=seed) for seed in (5, 5, 6))
+    one, again, other = (resident.ResidentPatches([photos], batch=4, patch=8, seed=seed) for seed in (5, 5, 6))
+    assert len(one.tiles[0]) == len(one.tiles[1]) == 3 * 3 * resident.TILES
     np.testing.assert_array_equal(one[7][0], again[7][0])
     assert not np.array_equal(one[7][0], one[8][0])
     assert not np.array_equal(one[7][0], other[7][0])
-    # The degraded copies, not just the draw of patches, are the seed's.
-    np.testing.assert_array_equal(one.photographs.hr[0], other.photographs.hr[0])
-    assert not np.array_equal(one.photographs.lr, other.photographs.lr)
+    # The tiles, not just the draw of patches, are the seed's.
+    assert not np.array_equal(one.tiles[0], other.tiles[0])
 
 
-def test_patches_are_aligned_in_every_orientation(photos):
+def test_tiles_are_of_the_images_that_the_processor_would_cut(photos):
+    """Degraded, softened and oriented as for the processor."""
+    patches = resident.ResidentPatches([photos], batch=4, patch=8, seed=5)
+    plain = data.Patches([photos], batch=4, patch=24, seed=5)
+    for number, tile in enumerate(zip(*map(np.asarray, patches.tiles), strict=True)):
+        assert [(side.dtype, side.shape) for side in tile] == [(np.uint8, (24, 24, 3)), (np.uint8, (96, 96, 3))]
+        found = windows(*plain.entry(number // resident.TILES), side=24)
+        assert any(all(map(np.array_equal, tile, window)) for window in found)
+
+
+def windows(lr, hr, side):
+    """All that a patch may be of two aligned images."""
+    for turns, step in itertools.product(range(4), (1, -1)):
+        small, large = (np.rot90(image[:, ::step], turns) for image in (lr, hr))
+        for y, x in np.ndindex(small.shape[0] - side + 1, small.shape[1] - side + 1):
+            yield small[y : y + side, x : x + side], large[4 * y : 4 * (y + side), 4 * x : 4 * (x + side)]
+
+
+def test_patches_are_aligned(photos):
     patches = resident.ResidentPatches([photos], batch=64, patch=16, shares={"clean": 1})
     lr, hr = map(np.asarray, patches[0])
     assert lr.shape == (64, 16, 16, 3) and hr.shape == (64, 64, 64, 3) and lr.dtype == hr.dtype == np.float32
@@ -37,97 +61,15 @@ def test_patches_are_aligned_in_every_orientation(photos):
     assert np.abs(lr[:, 1:] - means[:, :-1])[:, inner, inner].mean() > 5
 
 
-def test_a_patch_is_any_window_in_any_orientation():
-    """Two images one after the other."""
-    sizes = np.array([(18, 20), (17, 30)])
-    start = np.array([0, 18 * 20])
-    rng, seen = np.random.default_rng(0), set()
-    for _ in range(20):
-        image, y, x, orientation = (rng.integers(limit, size=64) for limit in (2, 2, 3, 8))
-        width = sizes[image, 1]
-        patches = np.asarray(resident.window(16, start[image], width, y, x, orientation))
-        seen |= set(zip(image, y, x, orientation, strict=True))
-        for i, patch in enumerate(patches):
-            whole = np.arange(np.prod(sizes[image[i]])).reshape(sizes[image[i]]) + start[image[i]]
-            window = whole[y[i] : y[i] + 16, x[i] : x[i] + 16]
-            orientations = [np.rot90(side, turns) for side in (window, window[:, ::-1]) for turns in range(4)]
-            assert sum(np.array_equal(patch, each) for each in orientations) == 1
-    one = [np.array([value]) for value in (0, 20, 0, 0)]
-    corners = [np.asarray(resident.window(16, *one, np.array([orientation]))) for orientation in range(8)]
-    assert len({patch.tobytes() for patch in corners}) == 8
-    assert len(seen) == 2 * 2 * 3 * 8
-
-
-def test_folders_have_equal_shares_and_degradations_theirs(photos, tmp_path, monkeypatch):
-    (tmp_path / "black").mkdir()
-    Image.new("RGB", (130, 170)).save(tmp_path / "black" / "0.png")
-    names = []
-
-    def degrade(hr, degradation, rng):
-        names.append(degradation)
-        return hr[::4, ::4]
-
-    monkeypatch.setattr(data, "degrade", degrade)
-    monkeypatch.setattr(resident, "COPIES", 500)
-    patches = resident.ResidentPatches([photos, tmp_path / "black"], batch=1000, patch=8)
-    assert {name: names.count(name) / len(names) for name in data.SHARES} == pytest.approx(data.SHARES, abs=0.05)
+def test_every_place_of_every_tile_is_drawn(photos):
+    """Tiles whose pixels know their number and place."""
+    patches = resident.ResidentPatches([photos], batch=4000, patch=8)
+    count, side = 3, 8 + resident.MARGIN
+    place = np.stack(np.broadcast_arrays(np.arange(count)[:, None, None], *np.mgrid[:side, :side]), -1)
+    patches.tiles = [place.astype(np.uint8), place.repeat(4, axis=1).repeat(4, axis=2).astype(np.uint8)]
     lr, hr = map(np.asarray, patches[0])
-    black = lr.max((1, 2, 3)) == 0
-    assert black.mean() == pytest.approx(0.5, abs=0.05)
-    np.testing.assert_array_equal(hr.max((1, 2, 3)) == 0, black)
-
-
-def test_every_place_is_drawn_in_every_orientation(tmp_path):
-    """A photograph whose pixels know their place, three rows and four columns larger than a patch."""
-    place = np.stack([*np.mgrid[:72, :76], np.zeros((72, 76))], -1).astype(np.uint8)
-    Image.fromarray(place).save(tmp_path / "0.png")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "degrade", lambda hr, *_: hr[::4, ::4])
-        patch.setattr(resident, "soften", lambda hr, rng: hr)
-        patches = resident.ResidentPatches([tmp_path], batch=2000, patch=16)
-    seen = set()
-    for lr in np.asarray(patches[0][0]):
-        orientation = np.sign(lr[1, 0] - lr[0, 0]), np.sign(lr[0, 1] - lr[0, 0])
-        seen.add((*lr.min((0, 1)), *np.concatenate(orientation)))
-    assert len(seen) == 3 * 4 * 8
-
-
-def test_a_copy_is_of_its_own_photograph(tmp_path):
-    """Photographs of one grey each, of different sizes; softened, they are brighter; copies know their number."""
-    for i, size in enumerate([(64, 80), (100, 72), (72, 72)]):
-        Image.new("RGB", size, (80 * i,) * 3).save(tmp_path / f"{i}.png")
-    with pytest.MonkeyPatch.context() as patch:
-        numbers = iter(range(10_000))
-        patch.setattr(data, "degrade", lambda hr, *_: hr[::4, ::4] + np.uint8(next(numbers) % (2 * resident.COPIES)))
-        patch.setattr(resident, "soften", lambda hr, rng: hr + np.uint8(40))
-        patch.setattr(resident.ThreadPoolExecutor, "map", lambda pool, *arguments: map(*arguments))
-        patches = resident.ResidentPatches([tmp_path], batch=1000, patch=16)
-    lr, hr = map(np.asarray, patches[0])
-    assert (np.ptp(hr, axis=(1, 2, 3)) == 0).all() and (np.ptp(lr, axis=(1, 2, 3)) == 0).all()
-    lr, hr = lr[:, 0, 0, 0], hr[:, 0, 0, 0]
-    assert set(hr) == {0, 40, 80, 120, 160, 200}
-    assert set(lr - hr) == set(range(2 * resident.COPIES))
-    soft = hr % 80 == 40
-    np.testing.assert_array_equal(soft, lr - hr >= resident.COPIES)
-    assert soft.mean() == pytest.approx(settings.SOFT, abs=0.05)
-
-
-def test_softened_originals_are_the_targets_of_their_inputs(noise):
-    patches = resident.ResidentPatches([noise], batch=40, patch=16, shares={"clean": 1})
-    lr, hr = map(np.asarray, patches[0])
-    means = hr.reshape(40, 16, 4, 16, 4, 3).mean((2, 4))
-    correlation = [np.corrcoef(*sides)[0, 1] for sides in zip(lr.reshape(40, -1), means.reshape(40, -1), strict=True)]
-    assert min(correlation) > 0.8
-    softness = hr.std((1, 2, 3)) / data.read_hr(patches.folders[0][0]).std()
-    assert np.mean(softness < 0.8) == pytest.approx(settings.SOFT, abs=0.15) and np.median(softness) > 0.9
-
-
-def test_more_pixels_than_can_be_numbered_are_refused(photos, monkeypatch):
-    """Three images of 2^31 pixels together, which an int32 cannot number."""
-    monkeypatch.setattr(data, "image_size", lambda path: (2**16, 2**15 // 3 + 1))
-    monkeypatch.setattr(resident.ResidentPatches, "load", None)
-    with pytest.raises(ValueError, match="the photographs have 2148 megapixels, --resident takes 2147 at most"):
-        resident.ResidentPatches([photos])
+    assert len(np.unique(lr[:, 0, 0], axis=0)) == count * (resident.MARGIN + 1) ** 2
+    np.testing.assert_array_equal(lr.repeat(4, axis=1).repeat(4, axis=2), hr)
 
 
 def networks(features):
@@ -156,9 +98,9 @@ def in_another_process(features, photos, folder):
     noise, adversarial.NOISE = adversarial.NOISE, 0.0  # of the backend's own
 
     class Batch:
-        photographs = None
+        tiles = None
 
-        def draw(self, photographs, n):
+        def draw(self, tiles, n):
             return batch
 
     (terms,) = resident.resident_steps(trainer, Batch())(1)

@@ -76,14 +76,13 @@ class Patches:
         self.batch, self.patch, self.seed = batch, patch, seed
         self.degradations, shares = list(shares), np.array(list(shares.values()))
         self.shares = shares / shares.sum()
-        self.window, self.pixels = {}, 0
+        self.window = {}
         for path in (path for paths in self.folders for path in paths):
             width, height = image_size(path)
             if min(width, height) < SCALE * patch:
                 raise ValueError(
                     f"{path}: {width}x{height} pixels are less than a patch of {SCALE * patch}x{SCALE * patch}"
                 )
-            self.pixels += width * height
 
     def __getitem__(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Batch ``n``: (batch, patch, patch, 3) and (batch, 4 patch, 4 patch, 3), RGB in [0, 255], float32."""
@@ -94,20 +93,19 @@ class Patches:
         return tuple(np.stack(side).astype(np.float32) for side in zip(*patches, strict=True))
 
     def entry(self, index):
-        """Entry ``index`` of the sequence of images: a whole image, LR and HR."""
+        """Entry ``index`` of the sequence of images, kept for as long as the window holds it."""
         if index not in self.window:
-            rng = np.random.default_rng((self.seed, 1, index))
-            paths = self.folders[rng.integers(len(self.folders))]
-            path = paths[rng.integers(len(paths))]
-            hr = read_hr(path)
-            if rng.random() < SOFT:
-                hr = soften(hr, rng)
-            self.window[index] = self.degraded(hr, rng), hr
+            self.window[index] = self.draw_image(index)
         return self.window[index]
 
-    def degraded(self, hr, rng):
-        """A whole image, downscaled with a degradation drawn in its share."""
-        return degrade(hr, rng.choice(self.degradations, p=self.shares), rng)
+    def draw_image(self, index):
+        """Entry ``index`` of the sequence of images: a whole image, LR and HR."""
+        rng = np.random.default_rng((self.seed, 1, index))
+        paths = self.folders[rng.integers(len(self.folders))]
+        hr = read_hr(paths[rng.integers(len(paths))])
+        if rng.random() < SOFT:
+            hr = soften(hr, rng)
+        return degrade(hr, rng.choice(self.degradations, p=self.shares), rng), hr
 
     def cut(self, lr, hr, rng):
         """The same random patch of two aligned images, in one of its eight orientations."""

@@ -1,11 +1,9 @@
-"""Training on a GPU: the photographs stay in its memory, and one compiled function cuts a batch and takes a step (JAX).
+"""Training on a GPU: tiles of photographs stay in its memory, and one compiled function draws a batch and takes a step.
 
-The data reaches the GPU once, so that no step waits for the CPU to read and degrade photographs.
+No step waits for the CPU to read and degrade photographs. For JAX.
 """
 
-import functools
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,89 +13,52 @@ from tqdm import tqdm
 
 from superres import SCALE
 from training.adversarial import Trainer
-from training.data import Patches, read_hr, soften
-from training.settings import SHARES, SOFT
+from training.data import Patches
+from training.settings import SHARES
 
-COPIES = 8  # degraded copies of a photograph, and as many of its softened version
-
-
-class Photographs(NamedTuple):
-    """All photographs one after the other, row by row, and where each of them is."""
-
-    hr: jax.Array  # (2, 16 n, 3), uint8: as they are, softened
-    lr: jax.Array  # (2, COPIES, n, 3), uint8: degraded copies of both
-    height: jax.Array  # of each photograph, in LR pixels
-    width: jax.Array
-    start: jax.Array  # the number of LR pixels before a photograph's
-    folder_start: jax.Array  # each folder's first photograph
-    folder_size: jax.Array  # photographs in each folder
+COPIES = 16  # times that a photograph is degraded, on average
+TILES = 4  # of each degraded photograph
+MARGIN = 16  # low-resolution pixels by which a tile is wider and higher than a patch
 
 
 class ResidentPatches(Patches):
-    """The patches of ``Patches``, all photographs and degraded copies of each in the accelerator's memory.
+    """Patches out of tiles of degraded photographs, drawn once as ``Patches`` does, in the accelerator's memory.
 
     Batch ``n`` depends on the arguments and on ``n`` alone.
     """
 
     def __init__(self, folders, batch=16, patch=24, seed=0, shares=SHARES):
-        """The arguments and errors of ``Patches``, and ValueError for more pixels than an int32 can number."""
-        super().__init__(folders, batch, patch, seed, shares)
-        if self.pixels >= 2**31:
-            raise ValueError(
-                f"the photographs have {self.pixels / 1e6:.0f} megapixels, --resident takes {2**31 / 1e6:.0f} at most"
-            )
-        paths = [path for paths in self.folders for path in paths]
+        """The arguments and errors of ``Patches``; photographs must be as large as a tile."""
+        super().__init__(folders, batch, patch + MARGIN, seed, shares)
+        self.side = patch
+        count = COPIES * sum(map(len, self.folders))
         with ThreadPoolExecutor() as pool:
-            loaded = pool.map(self.load, range(len(paths)), paths)
-            sizes, hr, lr = zip(*tqdm(loaded, total=len(paths), desc="photographs", unit="image"), strict=True)
-        sizes, counts = np.array(sizes), np.array([len(paths) for paths in self.folders])
-        pixels = sizes.prod(axis=1)
-        arrays = np.concatenate(hr, 1), np.concatenate(lr, 2), *sizes.T, np.cumsum(pixels) - pixels
-        self.photographs = Photographs(*map(jnp.asarray, (*arrays, np.cumsum(counts) - counts, counts)))
+            tiles = list(tqdm(pool.map(self.cut_tiles, range(count)), total=count, desc="photographs", unit="image"))
+        self.tiles = [jnp.asarray(np.concatenate(side)) for side in zip(*tiles, strict=True)]
 
-    def load(self, index, path):
-        """A photograph's size, its pixels as it is and softened, and those of the degraded copies."""
-        rng = np.random.default_rng((self.seed, index))
-        hr = read_hr(path)
-        versions = [hr, soften(hr, rng)]
-        copies = [self.degraded(version, rng) for version in versions for _ in range(COPIES)]
-        return copies[0].shape[:2], np.reshape(versions, (2, -1, 3)), np.reshape(copies, (2, COPIES, -1, 3))
+    def cut_tiles(self, index):
+        """Tiles of an image of the sequence, (``TILES``, h, w, 3) and (``TILES``, 4h, 4w, 3), uint8."""
+        images, rng = self.draw_image(index), np.random.default_rng((self.seed, 2, index))
+        return [np.stack(side) for side in zip(*(self.cut(*images, rng) for _ in range(TILES)), strict=True)]
 
     def __getitem__(self, n):
-        return jax.jit(self.draw)(self.photographs, n)
+        return jax.jit(self.draw)(self.tiles, n)
 
-    def draw(self, photographs, n):
+    def draw(self, tiles, n):
         """Batch ``n`` as ``Patches`` gives it, for compiled code.
 
-        The ``photographs`` are an argument of that code: read from this object, they would be a constant in it.
+        The ``tiles`` are an argument of that code: read from this object, they would be a constant in it.
         """
-        hr, lr, *places, folder_start, folder_size = photographs
-        soft_key, *keys = jax.random.split(jax.random.fold_in(jax.random.key(self.seed), n), 7)
-        soft = jax.random.bernoulli(soft_key, SOFT, (self.batch,)).astype(int)
-        folder, image, y, x, copy, orientation = (
-            functools.partial(jax.random.randint, key, (self.batch,), 0) for key in keys
-        )
-        folder = folder(len(self.folders))
-        image = folder_start[folder] + image(folder_size[folder])
-        height, width, start = (array[image] for array in places)
-        y, x, orientation = y(height - self.patch + 1), x(width - self.patch + 1), orientation(8)
-        small = window(self.patch, start, width, y, x, orientation)
-        large = window(SCALE * self.patch, SCALE**2 * start, SCALE * width, SCALE * y, SCALE * x, orientation)
-        soft, copy = soft[:, None, None], copy(COPIES)[:, None, None]
-        return lr[soft, copy, small].astype(jnp.float32), hr[soft, large].astype(jnp.float32)
+        tile_key, corner_key = jax.random.split(jax.random.fold_in(jax.random.key(self.seed), n))
+        tile = jax.random.randint(tile_key, (self.batch,), 0, len(tiles[0]))
+        corner = jax.random.randint(corner_key, (self.batch, 2), 0, MARGIN + 1)
 
+        def patches(images, scale):
+            side = scale * self.side
+            cut = jax.vmap(lambda image, corner: jax.lax.dynamic_slice(image, (*corner, 0), (side, side, 3)))
+            return cut(images[tile], scale * corner).astype(jnp.float32)
 
-def window(side, start, width, y, x, orientation):
-    """Where the pixels of square patches (b, side, side) are in images that lie one after the other, row by row.
-
-    For each patch: where its image starts, the image's width, the patch's place, one of eight orientations.
-    """
-    start, width, y, x, orientation = (each[:, None, None] for each in (start, width, y, x, orientation))
-    rows, columns = jnp.mgrid[:side, :side]
-    rows, columns = jnp.where(orientation & 1, columns, rows), jnp.where(orientation & 1, rows, columns)
-    rows = jnp.where(orientation & 2, side - 1 - rows, rows)
-    columns = jnp.where(orientation & 4, side - 1 - columns, columns)
-    return start + (y + rows) * width + x + columns
+        return patches(tiles[0], 1), patches(tiles[1], SCALE)
 
 
 def resident_steps(trainer: Trainer, patches: ResidentPatches):
@@ -112,7 +73,7 @@ def resident_steps(trainer: Trainer, patches: ResidentPatches):
         groups = trainer.state
         state = [[variable.value for variable in group] for group in groups]
         for n in range(first, first + count):
-            state, terms = step(state, patches.photographs, n)
+            state, terms = step(state, patches.tiles, n)
             yield terms
         for group, values in zip(groups, state, strict=True):
             for variable, value in zip(group, values, strict=True):
@@ -125,9 +86,9 @@ def training_step(trainer, patches):
     """``Trainer.train_step`` on batch ``n`` as a function without side effects, to the new state and the terms."""
     network, discriminator, *_, others = trainer.state
 
-    def step(state, photographs, n):
+    def step(state, tiles, n):
         weights, discriminator_weights, optimizer, discriminator_optimizer, other_values = state
-        lr, hr = patches.draw(photographs, n)
+        lr, hr = patches.draw(tiles, n)
 
         def losses(weights, discriminator_weights, shifts):
             values = [*weights, *discriminator_weights, *other_values]
