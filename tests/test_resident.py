@@ -61,9 +61,10 @@ def test_patches_are_aligned(photos):
     assert np.abs(lr[:, 1:] - means[:, :-1])[:, inner, inner].mean() > 5
 
 
-def test_every_place_of_every_tile_is_drawn(photos):
+def test_every_place_of_every_tile_is_drawn(photos, monkeypatch):
     """Tiles whose pixels know their number and place."""
-    patches = resident.ResidentPatches([photos], batch=4000, patch=8)
+    monkeypatch.setattr(resident, "MARGIN", 3)
+    patches = resident.ResidentPatches([photos], batch=1000, patch=8)
     count, side = 3, 8 + resident.MARGIN
     place = np.stack(np.broadcast_arrays(np.arange(count)[:, None, None], *np.mgrid[:side, :side]), -1)
     patches.tiles = [place.astype(np.uint8), place.repeat(4, axis=1).repeat(4, axis=2).astype(np.uint8)]

@@ -16,8 +16,8 @@ from training.adversarial import Trainer
 from training.data import Patches
 from training.settings import SHARES
 
-COPIES = 16  # times that a photograph is degraded, on average
-TILES = 4  # of each degraded photograph
+COPIES = 8  # times that a photograph is degraded, on average
+TILES = 8  # of each degraded photograph
 MARGIN = 16  # low-resolution pixels by which a tile is wider and higher than a patch
 
 
