@@ -66,7 +66,7 @@ def read_image(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndar
     Rotated as its EXIF data says, and converted to sRGB by its ICC profile. Grey values of 16 bits keep their upper 8.
     Those of 32 bits are scaled from the smallest range that holds them: [0, 1] (floats only), 8, 16 or 32 bits; in a
     PGM from 16 bits, in a PFM from [0, 1]. Warns if frames after the first, EXIF data, or a profile or other colours
-    that a PNG states are ignored, if checksums are wrong, and if a JPEG lacks its end or a part of its data.
+    that a PNG states are ignored, and if a JPEG lacks its end or a part of its data.
 
     Raises FileNotFoundError or another OSError for what is no file; ValueError if the file is not an image, or one that
     is empty, damaged, truncated, of a kind that cannot be read here, or of more than ``max_pixels``.
@@ -192,10 +192,9 @@ def load(file, max_pixels, note):
         if getattr(image, "is_animated", False) and image.format not in ("MPO", "PSD"):
             note("only the first of several frames is read")
         try:
-            # Where EXIF data states no orientation, Pillow may have taken that of XMP.
             exif = Image.Exif()
             exif.load(image.info.get("exif", b""))
-            if not image.info.get("exif") or Base.Orientation in exif:
+            if Base.Orientation in exif:  # Pillow would also take that of XMP
                 ImageOps.exif_transpose(image, in_place=True)
         except Exception as error:
             note(f"the EXIF data are damaged: {one_line(error)}")
@@ -229,10 +228,9 @@ def load_pixels(file, max_pixels, note=lambda _: None):
     image = open_readable(file, max_pixels, note)
     if image.format == "PNG" and "transparency" in image.info:
         image.info["transparency"] = formats.transparent_value(image.info["transparency"], image.tile[0][-1])
-    drop_xmp(image)
+    image.info.pop("xmp", None)  # Pillow would turn a TIFF by it, which editors that turn the pixels leave as it was
     try:
         image.load()
-        drop_xmp(image)  # of a PNG, behind the pixels
     except Exception as error:
         if image.format == "TIFF" and image.info.get("compression") in RARE_COMPRESSIONS:
             raise UnreadableError(f"a TIFF of a kind that cannot be read here: {image.info['compression']}") from error
@@ -240,36 +238,19 @@ def load_pixels(file, max_pixels, note=lambda _: None):
     return image
 
 
-def drop_xmp(image):
-    """Keep Pillow from turning an image by XMP, which editors that turn the pixels leave as it was."""
-    for name in ("xmp", "XML:com.adobe.xmp"):
-        image.info.pop(name, None)
-
-
 def load_damaged(file, max_pixels, note, error):
     """A Pillow image of a PNG or JPEG that Pillow refused though every pixel is there. Raises ``error`` otherwise."""
     data = contents(file)
     if data.startswith(formats.PNG_SIGNATURE):
-        return load_damaged_png(data, max_pixels, note, error)
+        image = load_pixels(io.BytesIO(formats.png_with(data, formats.PIXEL_CHUNKS)), max_pixels)
+        note(f"text, colour profile and EXIF data are ignored: {one_line(error)}")
+        return image
     if data.startswith(formats.JPEG_START):
         ended = data.rstrip(b"\xff") + formats.JPEG_END
         if not formats.jpeg_damage(ended):
             note("its end marker is missing, and of a progressive JPEG perhaps some detail")
             return load_pixels(io.BytesIO(ended), max_pixels)
     raise error
-
-
-def load_damaged_png(png, max_pixels, note, error):
-    """A Pillow image of a PNG that Pillow refused for its text, metadata or checksums."""
-    kept = formats.png_with(png, formats.PIXEL_CHUNKS | {b"iCCP", b"eXIf", b"sRGB", b"gAMA", b"cHRM"})
-    try:  # without text, whose length Pillow limits
-        return load_pixels(io.BytesIO(kept), max_pixels)
-    except UnreadableError:
-        raise
-    except Exception:
-        image = load_pixels(io.BytesIO(formats.with_right_checksums(png)), max_pixels)
-        note(f"colour profile and EXIF data are ignored: {one_line(error)}")
-        return image
 
 
 def to_array(image, note):
