@@ -144,7 +144,7 @@ class TestStep:
         real, fake = self.discriminator(self.crop(hr)), self.discriminator(judged)
         terms = {
             "content": losses.content_loss(self.features(self.crop(hr)), self.features(self.crop(sr))),
-            "adversarial": losses.adversarial_loss(real, fake),
+            "adversarial": losses.relativistic_loss(fake, real),
             "pixel": losses.l1_loss(hr, sr),
             "checkerboard": losses.checkerboard_loss(hr, sr),
         }
@@ -154,7 +154,7 @@ class TestStep:
         terms["gradient"] = np.abs(tape.gradient(terms["loss"], sr) - adversarial_gradient).sum()
         terms["adversarial_gradient"] = np.abs(adversarial_gradient).sum()
         logits = {"real": np.mean(real), "fake": np.mean(fake)}
-        return terms | logits | {"discriminator": losses.discriminator_loss(real, fake)}
+        return terms | logits | {"discriminator": losses.relativistic_loss(real, fake)}
 
     def test_terms_and_gradients_are_those_of_the_plain_networks(self):
         groups = {

@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from srgan import bicubic_upscale
 from superres import figures
 from superres.clips.writer import save_gif
-from superres.figures import blind, page, sheets
+from superres.figures import blind, page, sheets, tables
 from superres.images import measures
 
 
@@ -141,7 +141,7 @@ def test_gains_are_differences_to_bicubic(image, rng):
     images = noisy_methods(rng, image)
     psnr = {name: measures.psnr_ssim(image, images[name])[0] for name in ("Bicubic", "SRGAN")}
     gain = psnr["SRGAN"] - psnr["Bicubic"]
-    assert figures.psnr_gains(images)["SRGAN"] == pytest.approx(gain)
+    assert tables.psnr_gains(images)["SRGAN"] == pytest.approx(gain)
     row = figures.gains_table({64: images}, "Width").data.splitlines()[2]
     assert row.startswith(f"| 64 | {psnr['Bicubic']:.2f} |") and f"{gain:+.2f}" in row
     header, _, row = figures.gains_table({"a": images}, "", {"Detail": measures.fine_detail}).data.splitlines()
@@ -154,7 +154,7 @@ def test_degradations_table_counts_the_images_that_are_better(image, rng):
     slightly_worse["SRGAN"] = slightly_worse["Bicubic"].copy()
     slightly_worse["SRGAN"][10, 10] = 255 - image[10, 10]
     worse["SRGAN"] = 255 - image
-    gains = [figures.psnr_gains(images)["SRGAN"] for images in (better, slightly_worse, worse)]
+    gains = [tables.psnr_gains(images)["SRGAN"] for images in (better, slightly_worse, worse)]
     assert -1 < gains[1] < 0
     header, _, row = figures.degradations_table({"cv2": dict(a=better, b=slightly_worse, c=worse)}).data.splitlines()
     assert header.endswith("SRGAN (better, of 3) |") and row.endswith(f"| {np.mean(gains):+.2f} (1) |")

@@ -315,7 +315,7 @@ def test_wrong_frames_are_refused_before_anything_is_upscaled(frames, message):
 
 @pytest.mark.parametrize("context", [-1, 1.5, True, None, "16", np.array([16])])
 def test_a_wrong_context_is_refused(context):
-    with pytest.raises(ValueError, match=r"context is .* expected a whole number of pixels from 0"):
+    with pytest.raises(ValueError, match=r"context is .* expected a whole number from 0"):
         list(upscale_frames([RGB], bicubic_upscale, context=context))
     assert list(upscale_frames([RGB], bicubic_upscale, context=np.int64(0)))
 

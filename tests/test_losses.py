@@ -21,8 +21,8 @@ def test_adversarial_losses_by_hand():
 
     discriminator = -np.mean(np.log(sigmoid(real - 1))) - np.log(1 - sigmoid(1 - 3))
     generator = -np.mean(np.log(1 - sigmoid(real - 1))) - np.log(sigmoid(1 - 3))
-    assert float(losses.discriminator_loss(real, fake)) == pytest.approx(discriminator, rel=1e-5)
-    assert float(losses.adversarial_loss(real, fake)) == pytest.approx(generator, rel=1e-5)
+    assert float(losses.relativistic_loss(real, fake)) == pytest.approx(discriminator, rel=1e-5)
+    assert float(losses.relativistic_loss(fake, real)) == pytest.approx(generator, rel=1e-5)
 
 
 def test_content_loss_compares_directions():

@@ -4,7 +4,7 @@ import keras
 from keras import layers, ops
 
 from training.initialise import with_fast_tail
-from training.losses import PIXEL_LOSSES, adversarial_loss, content_loss, discriminator_loss
+from training.losses import PIXEL_LOSSES, content_loss, relativistic_loss
 from training.settings import NOISE
 
 
@@ -124,7 +124,7 @@ class Trainer(keras.Model):
         if self.discriminator:
             logits = self.logits(ops.concatenate([hr, judged]), self.seed, training=True)
             real, fake = ops.split(logits, 2)
-            terms |= {"adversarial": adversarial_loss(real, fake), "discriminator": discriminator_loss(real, fake)}
+            terms |= {"adversarial": relativistic_loss(fake, real), "discriminator": relativistic_loss(real, fake)}
             terms |= {"real": ops.mean(real), "fake": ops.mean(fake)}
         terms["loss"] = sum(weight * terms[name] for name, weight in weights.items())
         return terms

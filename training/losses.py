@@ -73,19 +73,11 @@ def checkerboard_loss(hr, sr):
 PIXEL_LOSSES = {"l2": l2_loss, "pixel": l1_loss, "checkerboard": checkerboard_loss}
 
 
-def adversarial_loss(real, fake):
-    """What the generator minimises: relativistic average GAN on logits (ESRGAN, eq. 2)."""
-    return relativistic_loss(fake, real)
-
-
-def discriminator_loss(real, fake):
-    """What the discriminator minimises: relativistic average GAN on logits (ESRGAN, eq. 1)."""
-    return relativistic_loss(real, fake)
-
-
 def relativistic_loss(better, worse):
-    """Cross-entropy of: each logit of ``better`` exceeds the mean of ``worse``, each of ``worse`` is below the mean of
-    ``better``. 2 ln 2 where all logits are equal.
+    """Relativistic average GAN on logits, the cross-entropy of: each of ``better`` exceeds the mean of ``worse``, each
+    of ``worse`` is below the mean of ``better``. 2 ln 2 where all logits are equal.
+
+    To the discriminator the originals are to be better (ESRGAN, eq. 1), to the generator its own images (eq. 2).
     """
     return ops.mean(ops.softplus(ops.mean(worse) - better)) + ops.mean(ops.softplus(worse - ops.mean(better)))
 

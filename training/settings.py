@@ -69,12 +69,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="side of a low-resolution patch, pixels (default: %(default)s; 48 in the published runs)")  # fmt: skip
     add("--degradations", nargs="+", type=named(SHARES, POSITIVE), default=SHARES, metavar="NAME[=SHARE]",
         help=f"low-resolution inputs to draw (default: {in_words(SHARES)})")  # fmt: skip
-    add(
-        "--seed",
-        type=ranged(int, lambda seed: seed >= 0, "0 or more"),
-        default=0,
-        help="of initial weights and batches (default: %(default)s)",
-    )
+    add("--seed", type=ranged(int, lambda seed: seed >= 0, "0 or more"), default=0,
+        help="of initial weights and batches (default: %(default)s)")  # fmt: skip
 
     # Loss, of the srgan
     weights = WEIGHTS["srgan"]

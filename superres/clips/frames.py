@@ -3,7 +3,6 @@
 import copy
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from numbers import Integral
 from typing import NamedTuple
 
 import cv2
@@ -13,7 +12,7 @@ from scipy.ndimage import find_objects, label
 from superres import SCALE
 from superres.clips.boxes import NOWHERE, Box, bounds, cut_into_strips, enlarged, padded, relative, whole
 from superres.clips.reader import Gif
-from superres.images.image import check_image
+from superres.images.image import check_image, check_whole
 
 # Margin around a region that is upscaled, in low-resolution pixels. The generator's receptive-field radius is 40, but
 # pixels beyond 16 changed no result by more than one grey level (six images, SRGAN and SRResNet).
@@ -71,8 +70,7 @@ def upscale_frames(
 def upscale_changes(frames, upscale_image, context=CONTEXT) -> Iterator[Change]:
     """``upscale_frames`` in the memory of one result, each frame with what has changed."""
     check_clip(frames)
-    if not isinstance(context, Integral) or isinstance(context, bool) or context < 0:
-        raise ValueError(f"context is {context!r}, expected a whole number of pixels from 0")
+    check_whole("context", context, least=0)
     if iter(frames) is frames:
         frames = [copy.copy(frame) for frame in frames]  # a generator may fill one buffer again and again
     static = frames.static if isinstance(frames, Gif) else static_pixels(frames)

@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     failures = []
     try:
-        check_whole("--quality", options.quality, 100)
+        check_whole("--quality", options.quality, most=100)
         jobs, failures = plan(options)
         for failure in upscale_files(jobs, options):
             failures.append(failure)

@@ -10,14 +10,6 @@ from superres.figures.tables import (
     gif_table,
     metrics_table,
     over_sharpening_table,
-    psnr_gains,
     spectra,
     trust_table,
 )
-
-__all__ = [
-    "ballot", "blind_test", "clips_table", "close_up", "degradations_table", "draw_trials",
-    "gains_table", "gif_table", "grid", "metrics_table", "mosaic", "over_sharpening_table",
-    "overview", "psnr_gains", "show", "side_by_side", "slider", "spectra", "trust_table",
-    "with_psnr", "zoom",
-]  # fmt: skip

@@ -359,7 +359,7 @@ def save_image(path: str | os.PathLike, image: np.ndarray, quality: int = 95) ->
     (12, 16, 3)
     """
     check_image(image)
-    check_whole("quality", quality, 100)
+    check_whole("quality", quality, most=100)
     image = without_opaque_alpha(image)
     check_format(path, image.shape)
     with atomic_write(path) as file:

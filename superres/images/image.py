@@ -26,11 +26,11 @@ def check_image(image: np.ndarray) -> None:
         )
 
 
-def check_whole(name: str, value: int, most: float = np.inf) -> None:
-    """Raise ValueError unless the argument of this name is a whole number from 1 to ``most``."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or not 1 <= value <= most:
+def check_whole(name: str, value: int, least: int = 1, most: float = np.inf) -> None:
+    """Raise ValueError unless the argument of this name is a whole number from ``least`` to ``most``."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or not least <= value <= most:
         limit = f" to {most}" * (most < np.inf)
-        raise ValueError(f"{name} is {value!r}, expected a whole number from 1{limit}")
+        raise ValueError(f"{name} is {value!r}, expected a whole number from {least}{limit}")
 
 
 def check_size(path: str | os.PathLike, width: int, height: int, most: int | None = None) -> None:
