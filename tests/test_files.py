@@ -627,7 +627,7 @@ def test_a_blank_jpeg_is_whole(progressive, quality, tmp_path):
 
 @pytest.mark.parametrize("wrong", ["pixels", "chunk as well", "header"])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "1", "I;16"])
-def test_a_png_whose_pixels_have_a_wrong_checksum_is_refused(mode, wrong, tmp_path, image):
+def test_a_png_of_wrong_checksums_is_read_with_a_warning(mode, wrong, tmp_path, image):
     rgba = Image.fromarray(np.dstack([image, image[..., 0]]))
     original = Image.fromarray(RAMP) if mode == "I;16" else rgba.convert(mode)
     content = bytearray(encoded(original, "PNG"))
@@ -638,8 +638,9 @@ def test_a_png_whose_pixels_have_a_wrong_checksum_is_refused(mode, wrong, tmp_pa
         content[end - 1] ^= 1  # the last byte of the pixels' own checksum, Adler-32
     if wrong == "pixels":
         content[end : end + 4] = struct.pack(">I", zlib.crc32(content[start:end]))
-    with pytest.raises(ValueError, match="a.png: the image is damaged or cut short"):
-        read_image(write(tmp_path / "a.png", content))
+    expected = read_image(write(tmp_path / "a.png", encoded(original, "PNG")))
+    with pytest.warns(UserWarning, match="a.png: text, colour profile and EXIF data are ignored"):
+        np.testing.assert_array_equal(read_image(write(tmp_path / "a.png", content)), expected)
 
 
 def test_a_png_whose_pixels_end_early_is_refused(tmp_path, image):

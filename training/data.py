@@ -49,11 +49,6 @@ def low_resolution(path: Path, hr: np.ndarray, degradation: str) -> np.ndarray:
     return degrade(hr, degradation)
 
 
-def soften(hr, rng):
-    """An original as soft as many a photograph: blurred by a Gaussian whose sigma is drawn."""
-    return cv2.GaussianBlur(hr, (0, 0), rng.uniform(*SOFTNESS))
-
-
 class Patches:
     """Batches of aligned patches from folders of images; batch ``n`` depends on the arguments and on ``n`` alone.
 
@@ -104,7 +99,7 @@ class Patches:
         paths = self.folders[rng.integers(len(self.folders))]
         hr = read_hr(paths[rng.integers(len(paths))])
         if rng.random() < SOFT:
-            hr = soften(hr, rng)
+            hr = cv2.GaussianBlur(hr, (0, 0), rng.uniform(*SOFTNESS))
         return degrade(hr, rng.choice(self.degradations, p=self.shares), rng), hr
 
     def cut(self, lr, hr, rng):

@@ -193,11 +193,8 @@ def trust_picture(image, result, options):
 
 def hint_at_noise(path, image, upscale, options):
     """Say where an image is so noisy that another network serves it better than ``upscale``."""
-
-    def denoise(part):
-        return method_function("photo", options.dtype)(part)
-
-    if noise := visible_noise(image[..., :3], denoise, upscale):
+    noise = visible_noise(image[..., :3], lambda part: method_function("photo", options.dtype)(part), upscale)
+    if noise:
         write_line(f"{path}: noise of about {noise:.0f} grey levels: --method photo removes it")
 
 

@@ -242,7 +242,7 @@ def load_damaged(file, max_pixels, note, error):
     """A Pillow image of a PNG or JPEG that Pillow refused though every pixel is there. Raises ``error`` otherwise."""
     data = contents(file)
     if data.startswith(formats.PNG_SIGNATURE):
-        image = load_pixels(io.BytesIO(formats.png_with(data, formats.PIXEL_CHUNKS)), max_pixels)
+        image = load_pixels(io.BytesIO(formats.pixels_alone(data)), max_pixels)
         note(f"text, colour profile and EXIF data are ignored: {one_line(error)}")
         return image
     if data.startswith(formats.JPEG_START):

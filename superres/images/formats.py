@@ -4,11 +4,15 @@ import io
 import itertools
 import re
 import struct
+import zlib
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
 import simplejpeg
+
+from superres.images.image import check_size
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
@@ -56,9 +60,21 @@ def png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
         yield name, start + file.read(length + 4)
 
 
-def png_with(png: bytes, names: set[bytes]) -> bytes:
-    """The bytes of a PNG without chunks of other names."""
-    return PNG_SIGNATURE + b"".join(chunk for name, chunk in png_chunks(io.BytesIO(png)) if name in names)
+def pixels_alone(png: bytes) -> bytes:
+    """A PNG without text and metadata, and with right checksums. Raises one of many errors for what is none."""
+    chunks = defaultdict(bytes)
+    for name, chunk in png_chunks(io.BytesIO(png)):
+        if name in PIXEL_CHUNKS:
+            chunks[name] += chunk[8:-4]
+    width, height = struct.unpack_from(">II", chunks[b"IHDR"])
+    check_size("PNG", width, height)
+    # Without the header, and the checksum behind.
+    pixels = zlib.decompressobj(-zlib.MAX_WBITS).decompress(chunks[b"IDAT"][2:], 8 * (width + 8) * (height + 8))
+    chunks[b"IDAT"] = zlib.compress(pixels, 1)
+    return PNG_SIGNATURE + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks.items()
+    )
 
 
 def png_cicp(file: BinaryIO) -> bytes | None:
