@@ -261,14 +261,17 @@ def linear_grey_profile():
     return header + table + b"".join(data for _, data in tags)
 
 
-SRGB_CHRM, ADOBE_CHRM = (
-    struct.pack(">8I", 31270, 32900, 64000, 33000, *green, 15000, 6000) for green in ((30000, 60000), (21000, 71000))
+SRGB_CHRM, ADOBE_CHRM, NEARLY_SRGB_CHRM = (
+    struct.pack(">8I", 31270, 32900, 64000, 33000, *green, 15000, 6000)
+    for green in ((30000, 60000), (21000, 71000), (30000, 59000))
 )
 GAMMA_1, GAMMA_22 = (struct.pack(">I", gamma) for gamma in (100000, 45455))
 OTHER_COLOURS = {
     "linear": (b"gAMA", [(b"gAMA", GAMMA_1)]),
     "old Macs": (b"gAMA", [(b"gAMA", struct.pack(">I", 55556)), (b"cHRM", SRGB_CHRM)]),
     "Adobe RGB": (b"cHRM", [(b"gAMA", GAMMA_22), (b"cHRM", ADOBE_CHRM)]),
+    "nearly sRGB's gamma": (b"gAMA", [(b"gAMA", struct.pack(">I", 46000))]),
+    "nearly sRGB's primaries": (b"cHRM", [(b"gAMA", GAMMA_22), (b"cHRM", NEARLY_SRGB_CHRM)]),
     "nonsense": (b"cHRM", [(b"gAMA", GAMMA_22), (b"cHRM", bytes(32))]),
     "Display P3": (b"cICP", [(b"cICP", bytes([12, 13, 0, 1]))]),
     "HDR": (b"cICP", [(b"cICP", bytes([9, 16, 0, 1])), (b"gAMA", GAMMA_22)]),
@@ -279,6 +282,7 @@ SRGB_COLOURS = {
     "sRGB": [(b"sRGB", b"\0"), (b"gAMA", GAMMA_1), (b"cHRM", ADOBE_CHRM)],
     "primaries without a gamma": [(b"cHRM", ADOBE_CHRM)],
     "no gamma": [(b"gAMA", bytes(4))],
+    "2.2, rounded": [(b"gAMA", struct.pack(">I", 45500))],
     "cICP": [(b"cICP", bytes([1, 13, 0, 1])), (b"gAMA", GAMMA_1)],
 }
 
