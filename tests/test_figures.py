@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from srgan import bicubic_upscale
 from superres import figures
 from superres.clips.writer import save_gif
-from superres.figures import blind, page, sheets, tables
+from superres.figures import page, sheets, tables
 from superres.images import measures
 
 
@@ -191,46 +191,6 @@ def test_over_sharpening_table_has_a_column_for_every_input(image):
     assert header.endswith("| cv2 | clean |") and len(rows) == 2
     score, share = (f(large["Original"], large["SRGAN"]) for f in (measures.psnr, measures.over_sharpened))
     assert rows[1] == f"| SRGAN | {score:.2f} / {share:.0%} | {score:.2f} / {share:.0%} |"
-
-
-@pytest.fixture
-def results(rng):
-    def methods():
-        return {name: rng.integers(0, 256, (100, 160, 3), np.uint8) for name in (*blind.METHODS, "Original")}
-
-    return {degradation: {name: methods() for name in ("bark", "brick", "fur")} for degradation in ("clean", "cv2")}
-
-
-def test_blind_trials_are_the_same_every_time_and_of_every_category(results):
-    trials = figures.draw_trials(results, count=6, seed=1)
-    again = figures.draw_trials(results, count=6, seed=1)
-    assert all(np.array_equal(a.original, b.original) for a, b in zip(trials, again, strict=True))
-    assert [list(trial.crops) for trial in trials] == [list(trial.crops) for trial in again]
-    assert sorted(trial.category for trial in trials) == sorted(["bark", "brick", "fur"] * 2)
-    assert [trial.degradation for trial in trials] == ["clean", "cv2"] * 3
-    assert len({tuple(trial.crops) for trial in trials}) > 1
-
-
-def test_blind_trials_leave_empty_places_out(results):
-    for images in (images for categories in results.values() for images in categories.values()):
-        images["Original"][:, :100] = 0  # a third of all places are empty
-    trials = figures.draw_trials(results, count=12)
-    assert all(trial.original.any() for trial in trials)
-
-
-def test_ballot_tells_what_the_figure_hides(results):
-    trials = figures.draw_trials(results, count=4)
-    figure = figures.blind_test(trials)
-    assert [text.get_text() for text in figure.texts] == [f"{n}{letter}" for n in (1, 2, 3, 4) for letter in "ABC"]
-    shown = pixels(figures.show(figure, "alt"))
-    key = figures.ballot(trials, "Key").data
-    without_scripts = re.sub(r"<script>.*</script>", "", key, flags=re.DOTALL)
-    shape = r"<div>\s*<details><summary>Key</summary>\s*<table>.*</table>\s*</details>\s*</div>"
-    assert re.fullmatch(shape, without_scripts, re.DOTALL) and "input" not in without_scripts
-    for trial, row in zip(trials, key.split("<tr>")[2:], strict=True):
-        best = max(trial.crops, key=lambda method, trial=trial: measures.psnr(trial.original, trial.crops[method]))
-        assert "".join(f"<td>{cell}</td>" for cell in (*trial.crops, best)) in row and trial.category in row
-        assert all(holds(shown, crop, 2 * page.DENSITY) for crop in trial.crops.values())
 
 
 def test_clips_side_by_side_keep_their_pixels_and_have_names(rng):

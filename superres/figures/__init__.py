@@ -1,6 +1,5 @@
-"""What the notebook shows: images side by side, a before/after slider, a blind test, tables and spectra."""
+"""What the notebook shows: images side by side, a before/after slider, tables and spectra."""
 
-from superres.figures.blind import ballot, blind_test, draw_trials
 from superres.figures.page import show, slider
 from superres.figures.sheets import close_up, grid, mosaic, overview, side_by_side, with_psnr, zoom
 from superres.figures.tables import (
