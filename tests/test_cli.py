@@ -931,7 +931,7 @@ def test_a_signal_during_the_imports(name, ignored, folder):
         "class Finder:\n"
         "    def find_spec(name, *_):\n"
         f"        if name == 'cv2': os.kill(os.getpid(), signal.{name})\n"
-        f"{f'signal.signal(signal.{name}, signal.SIG_IGN)' * ignored}\n"
+        f"signal.signal(signal.{name}, signal.{'SIG_IGN' if ignored else 'SIG_DFL'})\n"
         "sys.meta_path.insert(0, Finder)\n"
         f"sys.argv, sys.path[0] = ['srgan.py', 'a.png', *{BICUBIC}], {str(ROOT)!r}\n"
         f"runpy.run_path({str(ROOT / 'srgan.py')!r}, run_name='__main__')"

@@ -1,7 +1,6 @@
 """Upscaling of clips: compared with whole frames, and the area that is recomputed."""
 
 import functools
-import signal
 import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -344,7 +343,7 @@ def test_an_interruption_leaves_no_file_and_the_next_call_works(tmp_path, rng):
     def interrupted(image):
         calls.append(1)
         if len(calls) == 2:
-            signal.raise_signal(signal.SIGINT)
+            raise KeyboardInterrupt
         return bicubic_upscale(image)
 
     with pytest.raises(KeyboardInterrupt):
