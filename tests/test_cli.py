@@ -889,6 +889,7 @@ def test_an_interruption_that_is_lost_is_noticed(tmp_path, long_run):
     """Python drops an exception within a callback of the garbage collection, and JAX registers one."""
     script = (
         f"import gc, os, signal, sys; sys.path.insert(0, {str(ROOT)!r}); import srgan\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"
         "from superres.command.interruption import handle_signals; handle_signals(); sent = []\n"
         "def callback(*_):\n"
         "    if not sent and any('unfinished' in name for name in os.listdir()):\n"
@@ -913,6 +914,7 @@ def test_an_interruption_while_the_model_is_loaded_ends_the_program_at_once(tmp_
         "    with quiet():\n"
         "        try: os.kill(os.getpid(), signal.SIGTERM)\n"
         "        except BaseException: os.abort()\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"
         "cli.method_function = load; interruption.handle_signals()\n"
         "srgan.main(['a.png'])"
     )
