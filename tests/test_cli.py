@@ -1,5 +1,6 @@
 """The command line."""
 
+import contextlib
 import errno
 import io
 import os
@@ -713,22 +714,32 @@ def test_quiet_drops_what_is_written_to_stderr_and_closes_what_it_opens(capfd):
 # What a person sees: the program itself
 
 
-def start(*arguments, cwd, **options):
-    """The program, by default with bicubic interpolation, since TensorFlow takes seconds to import.
-
-    It takes signals that are ignored here, as SIGHUP is under nohup.
-    """
-    method = [] if "--method" in arguments else BICUBIC
-    command = [sys.executable, str(ROOT / "srgan.py"), *map(str, arguments), *method]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+@contextlib.contextmanager
+def signals_heeded():
+    """What is started in the block takes signals that are ignored here, as SIGHUP is under nohup."""
     ignored = [number for number in signal.valid_signals() if signal.getsignal(number) == signal.SIG_IGN]
     for number in ignored:
         signal.signal(number, signal.SIG_DFL)
     try:
-        return subprocess.Popen(command, cwd=cwd, **{**pipes, **options})
+        yield
     finally:
         for number in ignored:
             signal.signal(number, signal.SIG_IGN)
+
+
+def run_script(script, cwd):
+    """The finished process of Python code, which takes signals."""
+    with signals_heeded():
+        return subprocess.run([sys.executable, "-c", script], cwd=cwd, capture_output=True, text=True, timeout=60)
+
+
+def start(*arguments, cwd, **options):
+    """The program, taking signals; with bicubic interpolation by default, since TensorFlow takes seconds to import."""
+    method = [] if "--method" in arguments else BICUBIC
+    command = [sys.executable, str(ROOT / "srgan.py"), *map(str, arguments), *method]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with signals_heeded():
+        return subprocess.Popen(command, cwd=cwd, **{**pipes, **options})
 
 
 def finish(process):
@@ -889,7 +900,6 @@ def test_an_interruption_that_is_lost_is_noticed(tmp_path, long_run):
     """Python drops an exception within a callback of the garbage collection, and JAX registers one."""
     script = (
         f"import gc, os, signal, sys; sys.path.insert(0, {str(ROOT)!r}); import srgan\n"
-        "signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"
         "from superres.command.interruption import handle_signals; handle_signals(); sent = []\n"
         "def callback(*_):\n"
         "    if not sent and any('unfinished' in name for name in os.listdir()):\n"
@@ -897,7 +907,7 @@ def test_an_interruption_that_is_lost_is_noticed(tmp_path, long_run):
         "gc.callbacks.append(callback); gc.set_threshold(100)\n"
         f"srgan.main({[*long_run, *BICUBIC]})"
     )
-    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    run = run_script(script, cwd=tmp_path)
     assert "Exception ignored" in run.stderr, "nothing was lost"
     assert run.returncode == 128 + signal.SIGTERM and "interrupted" in run.stderr.splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["in.gif"]
@@ -914,11 +924,10 @@ def test_an_interruption_while_the_model_is_loaded_ends_the_program_at_once(tmp_
         "    with quiet():\n"
         "        try: os.kill(os.getpid(), signal.SIGTERM)\n"
         "        except BaseException: os.abort()\n"
-        "signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"
         "cli.method_function = load; interruption.handle_signals()\n"
         "srgan.main(['a.png'])"
     )
-    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    run = run_script(script, cwd=tmp_path)
     assert run.returncode == 128 + signal.SIGTERM
     assert run.stderr == "srgan.py: interrupted, nothing unfinished is left\n"
 
@@ -933,12 +942,12 @@ def test_a_signal_during_the_imports(name, ignored, folder):
         "class Finder:\n"
         "    def find_spec(name, *_):\n"
         f"        if name == 'cv2': os.kill(os.getpid(), signal.{name})\n"
-        f"signal.signal(signal.{name}, signal.{'SIG_IGN' if ignored else 'SIG_DFL'})\n"
+        f"{f'signal.signal(signal.{name}, signal.SIG_IGN)' * ignored}\n"
         "sys.meta_path.insert(0, Finder)\n"
         f"sys.argv, sys.path[0] = ['srgan.py', 'a.png', *{BICUBIC}], {str(ROOT)!r}\n"
         f"runpy.run_path({str(ROOT / 'srgan.py')!r}, run_name='__main__')"
     )
-    run = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, timeout=60)
+    run = run_script(script, cwd=folder)
     if ignored:
         assert (run.returncode, run.stdout) == (0, "a_bicubic_x4.png\n")
     else:

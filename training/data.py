@@ -35,12 +35,6 @@ def find_originals(folder: str | Path) -> list[Path]:
     return [path for path in paths if path.stem.endswith("_HR")] or paths
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
-    """Width and height of an image file, as stored. Raises OSError where it is none."""
-    with Image.open(path) as image:
-        return image.size
-
-
 def low_resolution(path: Path, hr: np.ndarray, degradation: str) -> np.ndarray:
     """The low-resolution input, RGB uint8 (h, w, 3). Beside a NAME_HR.png, NAME_LRx4.png is the ``clean`` one."""
     published = path.with_name(path.name.replace("_HR", "_LRx4"))
@@ -73,7 +67,8 @@ class Patches:
         self.shares = shares / shares.sum()
         self.window = {}
         for path in (path for paths in self.folders for path in paths):
-            width, height = image_size(path)
+            with Image.open(path) as image:
+                width, height = image.size
             if min(width, height) < SCALE * patch:
                 raise ValueError(
                     f"{path}: {width}x{height} pixels are less than a patch of {SCALE * patch}x{SCALE * patch}"

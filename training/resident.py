@@ -29,8 +29,7 @@ class ResidentPatches(Patches):
 
     def __init__(self, folders, batch=16, patch=24, seed=0, shares=SHARES):
         """The arguments and errors of ``Patches``; photographs must be as large as a tile."""
-        super().__init__(folders, batch, patch + MARGIN, seed, shares)
-        self.side = patch
+        super().__init__(folders, batch, patch + MARGIN, seed, shares)  # which cuts tiles
         count = COPIES * sum(map(len, self.folders))
         with ThreadPoolExecutor() as pool:
             tiles = list(tqdm(pool.map(self.cut_tiles, range(count)), total=count, desc="photographs", unit="image"))
@@ -54,7 +53,7 @@ class ResidentPatches(Patches):
         corner = jax.random.randint(corner_key, (self.batch, 2), 0, MARGIN + 1)
 
         def patches(images, scale):
-            side = scale * self.side
+            side = scale * (self.patch - MARGIN)
             cut = jax.vmap(lambda image, corner: jax.lax.dynamic_slice(image, (*corner, 0), (side, side, 3)))
             return cut(images[tile], scale * corner).astype(jnp.float32)
 
